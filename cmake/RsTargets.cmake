@@ -1,0 +1,35 @@
+# rs_library(name SOURCES ... LINKS ...): a folder's static library with the house's warnings.
+# rs_program(name SOURCES ... LINKS ...): a program with the same.
+# rs_test(name LABELS ... SOURCES ... LINKS ... [TIMEOUT seconds]): a cmocka program, one CTest entry, one process.
+add_library(rs_warnings INTERFACE)
+target_compile_options(rs_warnings INTERFACE -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes
+                                             -Wmissing-prototypes -Wvla -Werror)
+target_compile_definitions(rs_warnings INTERFACE _GNU_SOURCE)
+
+if(RS_SANITIZE)
+  add_compile_options(-fsanitize=${RS_SANITIZE} -fno-sanitize-recover=all)
+  add_link_options(-fsanitize=${RS_SANITIZE})
+endif()
+
+function(rs_library name)
+  cmake_parse_arguments(A "" "" "SOURCES;LINKS;PRIVATE_LINKS" ${ARGN})
+  add_library(${name} STATIC ${A_SOURCES})
+  target_include_directories(${name} PUBLIC ${CMAKE_CURRENT_SOURCE_DIR})
+  target_link_libraries(${name} PUBLIC ${A_LINKS} Threads::Threads PRIVATE rs_warnings ${A_PRIVATE_LINKS})
+endfunction()
+
+function(rs_program name)
+  cmake_parse_arguments(A "" "" "SOURCES;LINKS" ${ARGN})
+  add_executable(${name} ${A_SOURCES})
+  target_link_libraries(${name} PRIVATE rs_warnings ${A_LINKS} Threads::Threads m)
+endfunction()
+
+function(rs_test name)
+  cmake_parse_arguments(A "" "TIMEOUT" "LABELS;SOURCES;LINKS" ${ARGN})
+  if(NOT A_TIMEOUT)
+    set(A_TIMEOUT 120)
+  endif()
+  rs_program(${name} SOURCES ${A_SOURCES} LINKS ${A_LINKS} cmocka)
+  add_test(NAME ${name} COMMAND ${name})
+  set_tests_properties(${name} PROPERTIES LABELS "${A_LABELS}" TIMEOUT ${A_TIMEOUT} SKIP_RETURN_CODE 77)
+endfunction()
