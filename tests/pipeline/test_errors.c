@@ -1,0 +1,103 @@
+/* test_errors.c: codes, sentences and their borders. */
+#include "errors.h"
+#include "support.h"
+#include <errno.h>
+
+static void test_names_and_texts(void **state)
+{
+    (void)state;
+#define CHECK(name, value, text)                                                                             \
+    assert_int_equal(name, value);                                                                           \
+    assert_string_equal(rs_error_name(name), #name);                                                         \
+    assert_string_equal(rs_error_text(name), text);
+    RS_ERROR_TABLE(CHECK)
+#undef CHECK
+    assert_string_equal(rs_error_name(-12345), "unknown");
+    assert_string_equal(rs_error_name(RS_AGAIN), "RS_AGAIN");
+    assert_string_equal(rs_error_name(RS_END), "RS_END");
+    assert_non_null(rs_error_text(-12345));
+}
+
+static void test_set(void **state)
+{
+    (void)state;
+    struct rs_error err = {0};
+    assert_int_equal(rs_error_set(&err, RS_E_CORRUPT, "%s: byte %d", "a.png", 7), RS_E_CORRUPT);
+    assert_int_equal(err.code, RS_E_CORRUPT);
+    assert_string_equal(err.message, "a.png: byte 7");
+    assert_int_equal(rs_error_set(NULL, RS_E_USAGE, "nobody listens"), RS_E_USAGE);
+    assert_int_equal(rs_error_set_errno(NULL, ENOENT, "nobody listens"), RS_E_NOT_FOUND);
+}
+
+static void test_one_line_of_bounded_length(void **state)
+{
+    (void)state;
+    struct rs_error err;
+    char longer[2 * sizeof err.message];
+    memset(longer, 'x', sizeof longer - 1);
+    longer[sizeof longer - 1] = '\0';
+    rs_error_set(&err, RS_E_IO, "%s", longer);
+    assert_int_equal(strlen(err.message), sizeof err.message - 1);
+    rs_error_set_errno(&err, EIO, "%s", longer);
+    assert_int_equal(strlen(err.message), sizeof err.message - 1);
+    rs_error_set(&err, RS_E_IO, "a\nb");
+    assert_string_equal(err.message, "a b");
+}
+
+static void test_errno(void **state)
+{
+    (void)state;
+    static const struct {
+        int errnum, code;
+    } cases[] = {
+        {ENOENT, RS_E_NOT_FOUND}, {EACCES, RS_E_PERMISSION}, {EPERM, RS_E_PERMISSION},
+        {ENOSPC, RS_E_NO_SPACE},  {EDQUOT, RS_E_NO_SPACE},   {ENOMEM, RS_E_NOMEM},
+        {EIO, RS_E_IO},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct rs_error err;
+        assert_int_equal(rs_error_set_errno(&err, cases[i].errnum, "f"), cases[i].code);
+        char wanted[160];
+        snprintf(wanted, sizeof wanted, "f: %s", strerror(cases[i].errnum));
+        assert_string_equal(err.message, wanted);
+    }
+}
+
+static int forward(int code)
+{
+    RS_TRY(code);
+    return 42;
+}
+
+static void test_try_forwards_failures_only(void **state)
+{
+    (void)state;
+    assert_int_equal(forward(RS_E_IO), RS_E_IO);
+    assert_int_equal(forward(RS_OK), 42);
+    assert_int_equal(forward(RS_END), 42);
+}
+
+static void assert_nothing(void)
+{
+    RS_ASSERT(1 + 1 == 3);
+}
+
+static void test_assert_says_where(void **state)
+{
+    (void)state;
+    static const char *const words[] = {"1 + 1 == 3", "test_errors.c", NULL};
+    assert_true(aborts_saying(assert_nothing, words));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_names_and_texts),
+        cmocka_unit_test(test_set),
+        cmocka_unit_test(test_one_line_of_bounded_length),
+        cmocka_unit_test(test_errno),
+        cmocka_unit_test(test_try_forwards_failures_only),
+        cmocka_unit_test(test_assert_says_where),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
