@@ -1,0 +1,105 @@
+#include "run_dir.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#define PATH_SIZE 4096
+
+int rs_run_dir_path(char *path, size_t size, const char *dir, const char *name, struct rs_error *err)
+{
+    if ((size_t)snprintf(path, size, "%s/%s", dir, name) >= size)
+        return rs_error_set(err, RS_E_LIMIT, "the path %.200s… is too long", dir);
+    return 0;
+}
+
+static int make_dirs(const char *dir, struct rs_error *err)
+{
+    char path[PATH_SIZE];
+    if ((size_t)snprintf(path, sizeof path, "%s", dir) >= sizeof path)
+        return rs_error_set(err, RS_E_LIMIT, "the path %.200s… is too long", dir);
+    for (char *at = path + 1;; at++) {
+        if (*at != '/' && *at != '\0')
+            continue;
+        bool last = *at == '\0';
+        *at = '\0';
+        if (mkdir(path, 0777) != 0 && errno != EEXIST)
+            return rs_error_set_errno(err, errno, "the output folder %s can't be made; choose another --out",
+                                      path);
+        if (last)
+            return 0;
+        *at = '/';
+    }
+}
+
+int rs_run_dir_write(const char *dir, const char *name, const char *text, struct rs_error *err)
+{
+    char path[PATH_SIZE], beside[PATH_SIZE + 16];
+    RS_TRY(rs_run_dir_path(path, sizeof path, dir, name, err));
+    snprintf(beside, sizeof beside, "%s.partial", path);
+    int fd = open(beside, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+    if (fd < 0)
+        return rs_error_set_errno(err, errno, "%s can't be written; choose another --out", beside);
+    size_t length = strlen(text), done = 0;
+    while (done < length) {
+        ssize_t n = write(fd, text + done, length - done);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            goto fail;
+        done += (size_t)n;
+    }
+    if (fsync(fd) != 0)
+        goto fail;
+    close(fd);
+    if (rename(beside, path) != 0)
+        return rs_error_set_errno(err, errno, "%s can't be renamed to %s", beside, path);
+    return 0;
+fail:;
+    int code =
+        rs_error_set_errno(err, errno, "%s can't be written; choose another --out, or free space", beside);
+    close(fd);
+    unlink(beside);
+    return code;
+}
+
+static int check_space(const char *dir, uint64_t needed, struct rs_error *err)
+{
+    struct statvfs fs;
+    if (statvfs(dir, &fs) != 0)
+        return rs_error_set_errno(err, errno, "the free space of %s can't be read", dir);
+    uint64_t left = (uint64_t)fs.f_bavail * fs.f_frsize;
+    if (left < needed)
+        return rs_error_set(
+            err, RS_E_NO_SPACE,
+            "%s has %llu MB free, and the checkpoints need %llu MB; free space or choose another --out", dir,
+            (unsigned long long)left / 1000000, (unsigned long long)needed / 1000000);
+    return 0;
+}
+
+int rs_run_dir_prepare(const char *dir, bool resume, uint64_t needed, struct rs_error *err)
+{
+    static const char probe[] = "writable.tmp";
+    char path[PATH_SIZE];
+    struct stat st;
+    RS_TRY(rs_run_dir_path(path, sizeof path, dir, "resume.safetensors", err));
+    bool holds_run = stat(path, &st) == 0;
+    if (resume && !holds_run)
+        return rs_error_set(err, RS_E_USAGE,
+                            "%s is not there, so there is no run to go on with; train without --resume",
+                            path);
+    if (!resume && holds_run)
+        return rs_error_set(err, RS_E_USAGE,
+                            "%s holds a run already; go on with --resume %s, or choose another --out", dir,
+                            dir);
+    RS_TRY(make_dirs(dir, err));
+    RS_TRY(rs_run_dir_write(dir, probe, "rstream\n", err));
+    RS_TRY(rs_run_dir_path(path, sizeof path, dir, probe, err));
+    if (unlink(path) != 0)
+        return rs_error_set_errno(err, errno, "%s can't be removed", path);
+    return check_space(dir, needed, err);
+}

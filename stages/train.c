@@ -1,0 +1,286 @@
+#include "train.h"
+
+#include "alloc.h"
+#include "clock.h"
+#include "upload.h"
+
+#include <math.h>
+
+/* A step that was started on a device and has not given its result. */
+struct started {
+    struct rs_scheduled_batch plan;
+    uint64_t waited_ns;
+};
+
+struct rs_train {
+    struct rs_train_options o;
+    struct rs_progress progress;
+    struct rs_progress last_epoch;
+    bool has_last_epoch;
+    bool weights_good; /* false once a step failed or a loss wasn't finite */
+    bool saved;        /* a checkpoint holds progress */
+    struct rs_upload upload;
+    struct rs_stage_figures figures;
+    uint64_t last_end; /* of the batch before, or of the start */
+
+    /* with a stream: tickets first_ticket to next_ticket - 1 are started */
+    struct started started[RS_DEVICE_SLOTS_MAX];
+    uint64_t first_ticket, next_ticket;
+    bool epoch_closing; /* the epoch's last batch is started: the next epoch waits for its checkpoint */
+};
+
+int rs_train_create(struct rs_train **out, const struct rs_train_options *options, struct rs_error *err)
+{
+    struct rs_train *t = rs_calloc(1, sizeof *t);
+    if (!t)
+        return rs_error_set(err, RS_E_NOMEM, "no memory for the train stage");
+    t->o = *options;
+    t->progress = options->progress;
+    t->weights_good = true;
+    t->saved = options->progress.steps > 0;
+    t->figures.threads = 1;
+    t->last_end = rs_now_ns();
+    struct rs_upload_options upload = {options->backend, options->plan, options->slots};
+    rs_upload_init(&t->upload, &upload);
+    *out = t;
+    return 0;
+}
+
+void rs_train_destroy(struct rs_train *t)
+{
+    rs_free(t);
+}
+
+/* A train step gave its result. */
+static int count_step(struct rs_train *t, const struct rs_step_result *result, struct rs_error *err)
+{
+    if (!isfinite(result->loss_sum)) {
+        t->weights_good = false;
+        return rs_error_set(
+            err, RS_E_NOT_FINITE,
+            "the loss of step %llu is not finite (epoch %u, learning rate %g); lower --lr, then go "
+            "on from the last checkpoint or start again",
+            (unsigned long long)t->progress.steps + 1, t->progress.epoch, (double)t->o.lr);
+    }
+    t->saved = false;
+    t->progress.steps++;
+    t->progress.epoch_steps++;
+    t->progress.validated = false;
+    return 0;
+}
+
+static int checkpoint(struct rs_train *t, const struct rs_progress *progress, enum rs_checkpoint_kind kind,
+                      struct rs_error *err)
+{
+    struct rs_state *snapshot;
+    if (!t->o.checkpointer)
+        return 0;
+    RS_TRY(rs_checkpointer_begin(t->o.checkpointer, &snapshot, err));
+    RS_TRY(t->o.backend->store(t->o.plan, snapshot, err));
+    rs_checkpointer_commit(t->o.checkpointer, progress, kind);
+    t->saved = true;
+    return 0;
+}
+
+/* The progress that a run goes on from: the same epoch if max_steps cut it short, so that more steps can
+ * follow, else the next. */
+static struct rs_progress after_epoch(const struct rs_train *t)
+{
+    struct rs_progress next = t->progress;
+    next.valid = (struct rs_totals){0};
+    next.valid_seconds = 0;
+    next.validated = true;
+    if (t->progress.epoch_steps < t->o.schedule->train_batches)
+        return next;
+    return (struct rs_progress){.epoch = t->progress.epoch + 1,
+                                .steps = t->progress.steps,
+                                .best_accuracy = t->progress.best_accuracy};
+}
+
+static int end_epoch(struct rs_train *t, struct rs_report *report, struct rs_error *err)
+{
+    enum rs_checkpoint_kind kind = RS_CHECKPOINT_EPOCH;
+    double accuracy = rs_totals_accuracy(&t->progress.valid);
+    if (t->progress.valid.samples && accuracy > t->progress.best_accuracy) {
+        t->progress.best_accuracy = accuracy;
+        kind = RS_CHECKPOINT_BEST;
+    }
+    report->kind = RS_REPORT_EPOCH;
+    report->progress = t->last_epoch = t->progress;
+    report->upload = t->upload.figures;
+    report->train = t->figures;
+    t->has_last_epoch = true;
+    RS_TRY(rs_metrics_post(t->o.metrics, report));
+    t->progress = after_epoch(t);
+    return checkpoint(t, &t->progress, kind, err);
+}
+
+static void count_batch(struct rs_train *t, struct rs_report *report, uint64_t waited_ns,
+                        const struct rs_step_result *result)
+{
+    bool train = report->kind == RS_REPORT_STEP;
+    uint64_t now = rs_now_ns(), whole = now - t->last_end;
+    t->last_end = now;
+    report->seconds = (double)whole * 1e-9;
+    report->wait_seconds = (double)waited_ns * 1e-9;
+    report->loss = result->loss_sum / report->images;
+    report->accuracy = (double)result->correct / report->images;
+    rs_totals_add(train ? &t->progress.train : &t->progress.valid, result, report->images);
+    *(train ? &t->progress.train_seconds : &t->progress.valid_seconds) += report->seconds;
+    if (train)
+        t->progress.train_wait_seconds += report->wait_seconds;
+    t->figures.batches++;
+    t->figures.samples += report->images;
+    t->figures.wait_input_ns += waited_ns;
+}
+
+/* A batch gave its result: totals, report, and the epoch's end after its last one. */
+static int complete(struct rs_train *t, const struct rs_scheduled_batch *plan, uint64_t waited_ns,
+                    const struct rs_step_result *result, struct rs_error *err)
+{
+    bool train = plan->phase == RS_PHASE_TRAIN;
+    if (train)
+        RS_TRY(count_step(t, result, err));
+    uint64_t steps = rs_schedule_epoch_steps(t->o.schedule, plan->epoch);
+    struct rs_report report = {
+        .kind = train ? RS_REPORT_STEP : RS_REPORT_VALID,
+        .epoch = plan->epoch,
+        .images = plan->count,
+        .step = t->progress.steps,
+        .batch = plan->index + 1 + (train ? 0 : steps),
+        .epoch_batches = steps + t->o.schedule->valid_batches,
+        .lr = (double)t->o.lr,
+    };
+    count_batch(t, &report, waited_ns, result);
+    RS_TRY(rs_metrics_post(t->o.metrics, &report));
+    return plan->last_of_epoch ? end_epoch(t, &report, err) : 0;
+}
+
+/* In host memory: the whole step. */
+static int run_step(struct rs_train *t, const struct rs_scheduled_batch *plan, struct rs_slot *slot,
+                    const struct rs_batch_input *input, uint64_t waited_ns, struct rs_error *err)
+{
+    struct rs_step_result result = {0};
+    uint64_t began = rs_now_ns();
+    int code;
+    if (plan->phase == RS_PHASE_TRAIN) {
+        code = t->o.backend->train_step(t->o.plan, input, t->o.lr, &result, err);
+        t->weights_good = code == 0;
+    } else {
+        code = t->o.backend->eval_step(t->o.plan, input, &result, err);
+    }
+    RS_TRY(code);
+    t->figures.busy_ns += rs_now_ns() - began;
+    rs_upload_done(&t->upload, slot);
+    return complete(t, plan, waited_ns, &result, err);
+}
+
+/* On a device that runs by itself: the step follows its upload there. */
+static int start_step(struct rs_train *t, const struct rs_scheduled_batch *plan, uint32_t device_slot,
+                      uint64_t waited_ns, struct rs_error *err)
+{
+    const struct rs_stream_ops *stream = t->o.backend->stream;
+    uint64_t ticket = t->next_ticket;
+    int code;
+    if (plan->phase == RS_PHASE_TRAIN) {
+        code = stream->train(t->o.plan, device_slot, t->o.lr, ticket, err);
+        t->weights_good = t->weights_good && code == 0;
+    } else {
+        code = stream->eval(t->o.plan, device_slot, ticket, err);
+    }
+    RS_TRY(code);
+    t->started[ticket % RS_DEVICE_SLOTS_MAX] = (struct started){*plan, waited_ns};
+    t->next_ticket++;
+    t->epoch_closing = plan->last_of_epoch;
+    return 0;
+}
+
+int rs_train_batch(void *self, struct rs_slot *slot, uint64_t waited_ns, struct rs_error *err)
+{
+    struct rs_train *t = self;
+    struct rs_batch_input input;
+    uint32_t device_slot;
+    if (t->epoch_closing || t->next_ticket - t->first_ticket == RS_DEVICE_SLOTS_MAX)
+        return RS_AGAIN;
+    struct rs_scheduled_batch plan = rs_schedule_at(t->o.schedule, slot->seq);
+    int code = rs_upload_begin(&t->upload, slot, &input, &device_slot, err);
+    if (code)
+        return code;
+    return t->o.backend->stream ? start_step(t, &plan, device_slot, waited_ns, err)
+                                : run_step(t, &plan, slot, &input, waited_ns, err);
+}
+
+/* Takes the results that are there. */
+static int take_results(struct rs_train *t, struct rs_error *err)
+{
+    while (t->first_ticket < t->next_ticket) {
+        struct rs_step_result result = {0};
+        int code = t->o.backend->stream->result(t->o.plan, t->first_ticket, &result, err);
+        if (code < 0)
+            t->weights_good = false;
+        if (code)
+            return code;
+        struct started s = t->started[t->first_ticket++ % RS_DEVICE_SLOTS_MAX];
+        RS_TRY(complete(t, &s.plan, s.waited_ns, &result, err));
+        if (s.plan.last_of_epoch)
+            t->epoch_closing = false;
+    }
+    return 0;
+}
+
+int rs_train_poll(void *self, struct rs_error *err)
+{
+    struct rs_train *t = self;
+    uint64_t began = rs_now_ns();
+    int uploads = rs_upload_poll(&t->upload, err);
+    RS_TRY(uploads);
+    int results = take_results(t, err);
+    RS_TRY(results);
+    t->figures.busy_ns += rs_now_ns() - began;
+    return uploads == RS_AGAIN || results == RS_AGAIN ? RS_AGAIN : 0;
+}
+
+/* What was started ends before anything is saved or freed; its results count. */
+static void drain(struct rs_train *t)
+{
+    struct rs_error error = {0};
+    if (!t->o.backend->stream)
+        return;
+    if (t->o.backend->stream->drain(t->o.plan, &error) < 0 || take_results(t, &error) < 0) {
+        t->weights_good = false;
+        rs_run_fail(t->o.run, "train", &error);
+    }
+}
+
+void rs_train_finish(void *self)
+{
+    struct rs_train *t = self;
+    struct rs_error error = {0};
+    drain(t);
+    if (!t->o.checkpointer)
+        return;
+    if (rs_run_stopped(t->o.run) && t->weights_good && !t->saved) {
+        struct rs_progress progress = t->progress;
+        progress.valid = (struct rs_totals){0}; /* an interrupted validation begins again */
+        progress.valid_seconds = 0;
+        if (checkpoint(t, &progress, RS_CHECKPOINT_INTERRUPTED, &error) < 0)
+            rs_run_fail(t->o.run, "checkpoint", &error);
+    }
+    if (rs_checkpointer_wait(t->o.checkpointer, &error) < 0)
+        t->saved = false;
+}
+
+const struct rs_progress *rs_train_progress(const struct rs_train *t)
+{
+    return &t->progress;
+}
+
+const struct rs_progress *rs_train_last_epoch(const struct rs_train *t)
+{
+    return t->has_last_epoch ? &t->last_epoch : NULL;
+}
+
+bool rs_train_saved(const struct rs_train *t)
+{
+    return t->saved;
+}

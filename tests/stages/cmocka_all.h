@@ -1,0 +1,9 @@
+/* cmocka_all.h: cmocka with the headers that it wants first. */
+#ifndef CMOCKA_ALL_H
+#define CMOCKA_ALL_H
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+#endif

@@ -1,0 +1,319 @@
+#include "fake_backend.h"
+
+#include "alloc.h"
+#include "random.h"
+#include "stream.h"
+
+#include <math.h>
+#include <signal.h>
+#include <string.h>
+#include <unistd.h>
+
+#define SLOTS 3u
+#define QUEUE 8u
+#define AFTER_INTERRUPT_US 50000 /* a step, so that the signal is seen before the run is over */
+
+static struct fake_script *script; /* of the test that runs: backends have no arguments of their own */
+
+void fake_set_script(struct fake_script *s)
+{
+    script = s;
+}
+
+struct rs_device {
+    int unused;
+};
+
+struct device_slot {
+    const struct rs_batch_input *host; /* into input, while the copy is under way */
+    struct rs_batch_input input;
+    uint8_t *tensor;
+    int32_t *labels;
+    uint32_t copy_left; /* ticks */
+    bool copied, read;
+};
+
+struct queued {
+    uint32_t slot;
+    bool train;
+    float lr;
+    uint32_t left; /* ticks */
+    bool done;
+    struct rs_step_result result;
+};
+
+struct rs_plan {
+    size_t sample_bytes;
+    uint32_t capacity;
+    float weights[2]; /* floats, for that is what a checkpoint keeps */
+    int64_t steps;
+    uint32_t calls[FAKE_STORE + 1];
+    struct rs_random random;
+    struct device_slot slots[SLOTS];
+    struct queued queue[QUEUE];
+    uint64_t queued, executed, taken; /* tickets */
+};
+
+static int may_fail(struct rs_plan *p, enum fake_call call, struct rs_error *err)
+{
+    if (++p->calls[call] == script->fail_at && call == script->fail)
+        return rs_error_set(err, RS_E_BACKEND, "made to fail in call %d", call);
+    return 0;
+}
+
+static uint32_t ticks(struct rs_plan *p)
+{
+    return script->latency ? rs_random_u32(&p->random) % (script->latency + 1) : 0;
+}
+
+static int fake_probe(struct rs_device_info *info, struct rs_error *err)
+{
+    (void)err;
+    *info = (struct rs_device_info){.name = "fake", .library = "none", .precisions = "fp32"};
+    return 0;
+}
+
+static int fake_open(struct rs_device **out, uint32_t threads, struct rs_error *err)
+{
+    (void)threads;
+    (void)err;
+    *out = rs_calloc(1, sizeof **out);
+    return 0;
+}
+
+static void fake_close(struct rs_device *device)
+{
+    rs_free(device);
+}
+
+static void *fake_host_alloc(struct rs_device *device, size_t bytes)
+{
+    (void)device;
+    return rs_alloc(bytes);
+}
+
+static void fake_host_free(struct rs_device *device, void *block)
+{
+    (void)device;
+    rs_free(block);
+}
+
+static int fake_compile(struct rs_device *device, const struct rs_graph *graph,
+                        const struct rs_plan_options *o, struct rs_plan **out, struct rs_error *err)
+{
+    (void)device;
+    (void)err;
+    struct rs_shape in = graph->nodes[0].out;
+    struct rs_plan *p = rs_calloc(1, sizeof *p);
+    p->sample_bytes = (size_t)in.c * (size_t)in.h * (size_t)in.w * sizeof(float);
+    for (int i = 0; i < RS_BATCH_SIZES_MAX; i++) {
+        p->capacity = o->train_batches[i] > p->capacity ? o->train_batches[i] : p->capacity;
+        p->capacity = o->eval_batches[i] > p->capacity ? o->eval_batches[i] : p->capacity;
+    }
+    rs_random_init(&p->random, script->seed, 0, 0);
+    for (uint32_t i = 0; i < SLOTS; i++) {
+        p->slots[i].tensor = rs_alloc(p->sample_bytes * p->capacity);
+        p->slots[i].labels = rs_calloc(p->capacity, sizeof(int32_t));
+    }
+    *out = p;
+    return 0;
+}
+
+static void fake_destroy(struct rs_plan *p)
+{
+    memcpy(script->weights, p->weights, sizeof script->weights);
+    for (uint32_t i = 0; i < SLOTS; i++) {
+        rs_free(p->slots[i].tensor);
+        rs_free(p->slots[i].labels);
+    }
+    rs_free(p);
+}
+
+static enum rs_element fake_element(const struct rs_plan *p)
+{
+    (void)p;
+    return RS_ELEMENT_F32;
+}
+
+static int fake_load(struct rs_plan *p, const struct rs_state *state, struct rs_error *err)
+{
+    (void)err;
+    p->weights[0] = state->params[0];
+    p->weights[1] = state->params[1];
+    p->steps = state->steps;
+    return 0;
+}
+
+static int fake_store(struct rs_plan *p, struct rs_state *state, struct rs_error *err)
+{
+    RS_TRY(may_fail(p, FAKE_STORE, err));
+    state->params[0] = p->weights[0];
+    state->params[1] = p->weights[1];
+    state->steps = p->steps;
+    return 0;
+}
+
+static uint64_t hash_batch(const struct rs_plan *p, const struct rs_batch_input *in)
+{
+    uint64_t hash = 0xcbf29ce484222325u;
+    const uint32_t *words = in->tensor;
+    for (size_t i = 0; i < p->sample_bytes * in->count / 4; i++)
+        hash = (hash ^ words[i]) * 0x100000001b3u;
+    for (uint32_t i = 0; i < in->count; i++)
+        hash = (hash ^ (uint32_t)in->labels[i]) * 0x100000001b3u;
+    return hash;
+}
+
+static void compute(struct rs_plan *p, const struct rs_batch_input *in, bool train, float lr,
+                    struct rs_step_result *result)
+{
+    uint64_t hash = hash_batch(p, in);
+    double loss = (double)(hash >> 44) / (1 << 20) + (double)p->weights[0];
+    result->loss_sum = loss * in->count;
+    result->correct = (uint32_t)(hash % (in->count + 1));
+    if (!train)
+        return;
+    p->weights[0] = p->weights[0] * 0.5f + (float)loss * lr;
+    p->weights[1] += p->weights[0];
+    p->steps++;
+    if (++script->train_steps == script->interrupt_at)
+        kill(getpid(), SIGINT);
+    if (script->interrupt_at && script->train_steps >= script->interrupt_at)
+        usleep(AFTER_INTERRUPT_US);
+    if (script->train_steps == script->not_finite_at)
+        result->loss_sum = NAN;
+}
+
+static int sync_train(struct rs_plan *p, const struct rs_batch_input *in, float lr,
+                      struct rs_step_result *result, struct rs_error *err)
+{
+    RS_TRY(may_fail(p, FAKE_TRAIN, err));
+    compute(p, in, true, lr, result);
+    return 0;
+}
+
+static int sync_eval(struct rs_plan *p, const struct rs_batch_input *in, struct rs_step_result *result,
+                     struct rs_error *err)
+{
+    RS_TRY(may_fail(p, FAKE_EVAL, err));
+    compute(p, in, false, 0, result);
+    return 0;
+}
+
+static void finish_copy(struct rs_plan *p, struct device_slot *s)
+{
+    memcpy(s->tensor, s->input.tensor, p->sample_bytes * s->input.count);
+    memcpy(s->labels, s->input.labels, s->input.count * sizeof *s->labels);
+    s->copied = true;
+    script->copies++;
+}
+
+/* Time goes on: copies complete in any order, steps in theirs and only after their copy. */
+static void tick(struct rs_plan *p)
+{
+    for (uint32_t i = 0; i < SLOTS; i++) {
+        struct device_slot *s = &p->slots[i];
+        if (s->host && !s->copied && (s->copy_left == 0 || --s->copy_left == 0))
+            finish_copy(p, s);
+    }
+    if (p->executed == p->queued)
+        return;
+    struct queued *q = &p->queue[p->executed % QUEUE];
+    struct device_slot *s = &p->slots[q->slot];
+    if (!s->copied || (q->left && --q->left))
+        return;
+    struct rs_batch_input in = {.tensor = s->tensor, .labels = s->labels, .count = s->input.count};
+    compute(p, &in, q->train, q->lr, &q->result);
+    q->done = true;
+    s->read = true;
+    p->executed++;
+}
+
+static int stream_upload(struct rs_plan *p, uint32_t slot, const struct rs_batch_input *in,
+                         struct rs_error *err)
+{
+    RS_TRY(may_fail(p, FAKE_UPLOAD, err));
+    struct device_slot *s = &p->slots[slot];
+    RS_ASSERT(!s->host || (s->copied && s->read)); /* not before the step has read it */
+    script->overlaps += p->executed < p->queued;
+    s->input = *in;
+    s->host = &s->input;
+    s->copied = s->read = false;
+    s->copy_left = ticks(p);
+    return 0;
+}
+
+static int stream_uploaded(struct rs_plan *p, uint32_t slot, struct rs_error *err)
+{
+    RS_TRY(may_fail(p, FAKE_UPLOADED, err));
+    tick(p);
+    return p->slots[slot].copied ? 0 : RS_AGAIN;
+}
+
+static int enqueue(struct rs_plan *p, uint32_t slot, bool train, float lr, uint64_t ticket)
+{
+    RS_ASSERT(ticket == p->queued && p->queued - p->taken < QUEUE);
+    p->queue[ticket % QUEUE] = (struct queued){.slot = slot, .train = train, .lr = lr, .left = ticks(p)};
+    p->queued++;
+    return 0;
+}
+
+static int stream_train(struct rs_plan *p, uint32_t slot, float lr, uint64_t ticket, struct rs_error *err)
+{
+    RS_TRY(may_fail(p, FAKE_TRAIN, err));
+    return enqueue(p, slot, true, lr, ticket);
+}
+
+static int stream_eval(struct rs_plan *p, uint32_t slot, uint64_t ticket, struct rs_error *err)
+{
+    RS_TRY(may_fail(p, FAKE_EVAL, err));
+    return enqueue(p, slot, false, 0, ticket);
+}
+
+static int stream_released(struct rs_plan *p, uint32_t slot, struct rs_error *err)
+{
+    RS_TRY(may_fail(p, FAKE_RELEASED, err));
+    tick(p);
+    return p->slots[slot].read ? 0 : RS_AGAIN;
+}
+
+static int stream_result(struct rs_plan *p, uint64_t ticket, struct rs_step_result *result,
+                         struct rs_error *err)
+{
+    RS_TRY(may_fail(p, FAKE_RESULT, err));
+    RS_ASSERT(ticket == p->taken);
+    tick(p);
+    if (ticket >= p->executed)
+        return RS_AGAIN;
+    *result = p->queue[ticket % QUEUE].result;
+    p->taken++;
+    return 0;
+}
+
+static int stream_drain(struct rs_plan *p, struct rs_error *err)
+{
+    RS_TRY(may_fail(p, FAKE_DRAIN, err));
+    while (p->executed < p->queued)
+        tick(p);
+    return 0;
+}
+
+static const struct rs_stream_ops stream_ops = {
+    .slots = SLOTS,
+    .upload = stream_upload,
+    .uploaded = stream_uploaded,
+    .train = stream_train,
+    .eval = stream_eval,
+    .released = stream_released,
+    .result = stream_result,
+    .drain = stream_drain,
+};
+
+#define FAKE_MEMBERS                                                                                         \
+    .probe = fake_probe, .open = fake_open, .close = fake_close, .host_alloc = fake_host_alloc,              \
+    .host_free = fake_host_free, .compile = fake_compile, .destroy = fake_destroy,                           \
+    .input_element = fake_element, .load = fake_load, .store = fake_store, .train_step = sync_train,         \
+    .eval_step = sync_eval
+
+const struct rs_backend fake_sync = {.name = "fake", FAKE_MEMBERS};
+const struct rs_backend fake_stream = {.name = "fake-stream", FAKE_MEMBERS, .stream = &stream_ops};

@@ -1,0 +1,44 @@
+/* fake_backend.h: two backends for tests of whole runs: quick, exact, and driven by a script.
+ *
+ * How it works: a "step" hashes every byte of its batch into the loss and moves two weights by it, so that a
+ * batch that is lost, doubled, out of order or overwritten too early changes all that follows. fake_sync
+ * computes in host memory. fake_stream has device slots, a copy queue and a compute queue; each call moves
+ * them on by a random amount, and the copy out of host memory happens at its end, so memory that is reused
+ * too soon shows.
+ *
+ * Owner: the script is the test's; set before a run. @thread as backend.h.
+ */
+#ifndef FAKE_BACKEND_H
+#define FAKE_BACKEND_H
+
+#include "backend.h"
+
+enum fake_call {
+    FAKE_NONE,
+    FAKE_UPLOAD,
+    FAKE_UPLOADED,
+    FAKE_TRAIN,
+    FAKE_EVAL,
+    FAKE_RELEASED,
+    FAKE_RESULT,
+    FAKE_DRAIN,
+    FAKE_STORE
+};
+
+struct fake_script {
+    uint64_t seed;       /* of the latencies */
+    uint32_t latency;    /* ticks an operation takes at most */
+    enum fake_call fail; /* the fail_at-th (from 1) of these calls fails */
+    uint32_t fail_at;
+    uint64_t interrupt_at; /* train step that sends SIGINT, 0: none */
+    uint64_t not_finite_at;
+    /* written by the backend */
+    uint64_t train_steps, copies;
+    uint32_t overlaps; /* uploads begun while a step was queued */
+    float weights[2];  /* when the plan was destroyed */
+};
+
+extern const struct rs_backend fake_sync, fake_stream;
+void fake_set_script(struct fake_script *script);
+
+#endif
