@@ -1,0 +1,421 @@
+/* test_config.c: the table of options: defaults, ranges, contradictions, JSON, merge with a stored
+ * configuration. */
+#include "support.h"
+
+#include "config.h"
+#include "planner.h"
+#include "resnet.h"
+
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define ARGS_MAX 64
+
+/* Reads "train --data x" as a command line. The words live in storage, which must outlive the config. */
+static int create(const struct rs_config **out, char storage[512], const char *line, struct rs_error *err)
+{
+    static char *args[ARGS_MAX];
+    int count = 0;
+    char *rest = storage;
+    snprintf(storage, 512, "%s", line);
+    for (char *word; (word = strsep(&rest, " "));) {
+        if (*word)
+            args[count++] = word;
+    }
+    args[count] = NULL;
+    int command = rs_command_find(args[0]);
+    assert_true(command >= 0);
+    return rs_config_create(out, (enum rs_command)command, count, args, err);
+}
+
+static const struct rs_config *accepted(char storage[512], const char *line)
+{
+    const struct rs_config *config = NULL;
+    struct rs_error err = {0};
+    if (create(&config, storage, line, &err) != RS_OK)
+        fail_msg("'%s' was refused: %s", line, err.message);
+    assert_non_null(config);
+    return config;
+}
+
+/* Refused as wrong usage, with every word of the NULL-ended list in the message. */
+static void refused(const char *line, ...)
+{
+    char storage[512];
+    const struct rs_config *config = NULL;
+    struct rs_error err = {0};
+    int code = create(&config, storage, line, &err);
+    if (code != RS_E_USAGE)
+        fail_msg("'%s' gave %s, not a usage error", line, rs_error_name(code));
+    assert_null(config);
+    va_list words;
+    va_start(words, line);
+    for (const char *word; (word = va_arg(words, const char *));) {
+        if (!strstr(err.message, word))
+            fail_msg("'%s': no '%s' in '%s'", line, word, err.message);
+    }
+    va_end(words);
+    assert_null(strchr(err.message, '\n'));
+}
+
+static void test_train_defaults(void **unused)
+{
+    (void)unused;
+    char storage[512];
+    const struct rs_config *c = accepted(storage, "train --data x");
+    struct rs_training_options o;
+    rs_config_training(c, "{}", &o);
+    assert_string_equal(o.data, "x");
+    assert_null(o.valid_data);
+    assert_null(o.out);
+    assert_null(o.init);
+    assert_false(o.resume);
+    assert_int_equal(o.epochs, 20);
+    assert_int_equal(o.max_steps, 0);
+    assert_int_equal(o.batch_size, 64);
+    assert_int_equal(o.eval_batch_size, 128);
+    assert_int_equal(o.prefetch, 8);
+    assert_int_equal(o.workers, 0);
+    assert_int_equal(o.threads, 0);
+    assert_int_equal(o.fuse, RS_FUSE_AUTO);
+    assert_string_equal(o.device, "auto");
+    assert_int_equal(o.precision, RS_PRECISION_FP32);
+    assert_int_equal(o.optimizer, RS_OPTIMIZER_ADAM);
+    assert_true(o.momentum == 0 && o.weight_decay == 0 && o.lr == 0.01F);
+    assert_int_equal(o.seed, 0);
+    assert_int_equal(o.image_size, 96);
+    assert_int_equal(o.max_pixels, 89478485);
+    assert_true(o.shuffle);
+    assert_false(o.quiet);
+    assert_string_equal(o.config_json, "{}");
+    rs_config_destroy(c);
+}
+
+static void test_other_defaults(void **unused)
+{
+    (void)unused;
+    char storage[512];
+    const struct rs_config *c = accepted(storage, "predict --weights w a.png b.png");
+    assert_int_equal(c->top, 3);
+    assert_int_equal(c->operand_count, 2);
+    assert_string_equal(c->operands[1], "b.png");
+    rs_config_destroy(c);
+    c = accepted(storage, "preview --data x");
+    assert_int_equal(c->count, 64);
+    assert_null(c->npy);
+    assert_null(c->png);
+    rs_config_destroy(c);
+    c = accepted(storage, "summary");
+    assert_int_equal(c->classes, 10);
+    rs_config_destroy(c);
+    c = accepted(storage, "synth dir");
+    assert_int_equal(c->format, 0);
+    assert_int_equal(c->train, 10000);
+    assert_int_equal(c->test, 2000);
+    rs_config_destroy(c);
+    c = accepted(storage, "bench train");
+    assert_int_equal(c->steps, 0);
+    assert_int_equal(c->repeats, 5);
+    rs_config_destroy(c);
+}
+
+static void test_given_values(void **unused)
+{
+    (void)unused;
+    char storage[512];
+    const struct rs_config *c = accepted(
+        storage,
+        "train --data=x --valid-data v --out o --epochs 3 --max-steps 7 --batch-size=5 --lr 1e-4 "
+        "--optimizer sgd --momentum 0.9 --weight-decay 5e-4 --precision bf16 --device ref --fuse none "
+        "--no-shuffle --quiet --seed 9007199254740991 --prefetch 64 --workers auto --threads 1");
+    struct rs_training_options o;
+    rs_config_training(c, NULL, &o);
+    assert_string_equal(o.valid_data, "v");
+    assert_string_equal(o.out, "o");
+    assert_int_equal(o.epochs, 3);
+    assert_int_equal(o.max_steps, 7);
+    assert_int_equal(o.batch_size, 5);
+    assert_true(o.lr == 1e-4F && o.momentum == 0.9F && o.weight_decay == 5e-4F);
+    assert_int_equal(o.optimizer, RS_OPTIMIZER_SGD);
+    assert_int_equal(o.precision, RS_PRECISION_BF16);
+    assert_string_equal(o.device, "ref");
+    assert_int_equal(o.fuse, RS_FUSE_NONE);
+    assert_false(o.shuffle);
+    assert_true(o.quiet);
+    assert_int_equal(o.seed, 9007199254740991);
+    assert_int_equal(o.prefetch, 64);
+    assert_int_equal(o.threads, 1);
+    assert_true(rs_config_given(c, RS_OPTION_WORKERS));
+    assert_false(rs_config_given(c, RS_OPTION_INIT));
+    rs_config_destroy(c);
+}
+
+/* Every count and real: its two borders pass, one beyond them doesn't and the message says the range. */
+static void test_ranges_of_the_table(void **unused)
+{
+    (void)unused;
+    for (int id = 0; id < RS_OPTIONS; id++) {
+        const struct rs_option *option = &rs_options[id];
+        struct rs_config config;
+        struct rs_error err = {0};
+        char text[64], low[32], high[32];
+        rs_config_defaults(&config, RS_COMMAND_TRAIN);
+        if (option->kind == RS_KIND_COUNT) {
+            unsigned long long max = option->max == RS_CORES ? rs_planner_cores() : option->max;
+            snprintf(low, sizeof low, "%llu", (unsigned long long)option->min);
+            snprintf(high, sizeof high, "%llu", max);
+            snprintf(text, sizeof text, "%llu", max + 1);
+        } else if (option->kind == RS_KIND_REAL) {
+            snprintf(low, sizeof low, "%g", (double)option->real_min);
+            snprintf(high, sizeof high, "%g", (double)option->real_max);
+            snprintf(text, sizeof text, "%g", (double)option->real_max * 1.01);
+        } else {
+            continue;
+        }
+        assert_int_equal(rs_config_set(&config, (enum rs_option_id)id, low, false, &err), RS_OK);
+        assert_int_equal(rs_config_set(&config, (enum rs_option_id)id, high, false, &err), RS_OK);
+        static const char *const wrong[] = {NULL, "-1", "", "x", "3x", "nan", "inf", "1e99", " 5"};
+        for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
+            const char *value = wrong[i] ? wrong[i] : text;
+            if (option->kind == RS_KIND_REAL && value[0] == ' ')
+                continue; /* strtof skips blanks */
+            if (rs_config_set(&config, (enum rs_option_id)id, value, false, &err) != RS_E_USAGE)
+                fail_msg("--%s takes '%s'", option->name, value);
+            assert_non_null(strstr(err.message, option->name));
+            assert_non_null(strstr(err.message, low));
+            assert_non_null(strstr(err.message, high));
+        }
+        if (option->kind == RS_KIND_COUNT && option->min > 0)
+            assert_int_equal(rs_config_set(&config, (enum rs_option_id)id, "0", false, &err), RS_E_USAGE);
+    }
+}
+
+static void test_ranges_of_the_issue(void **unused)
+{
+    (void)unused;
+    char line[64];
+    refused("train --data x --max-steps 0", "--max-steps 0", "1 to ", NULL);
+    refused("train --data x --prefetch 0", "--prefetch 0", "1 to 64", NULL);
+    refused("train --data x --prefetch 65", "1 to 64", NULL);
+    refused("train --data x --batch-size 0", "--batch-size 0", "1 to 4096", NULL);
+    refused("train --data x --precision fp16", "fp32", "bf16", NULL);
+    refused("train --data x --fuse yes", "auto", "none", NULL);
+    snprintf(line, sizeof line, "train --data x --workers %u", rs_planner_cores() + 1);
+    refused(line, "--workers", "cores", NULL);
+    /* the smallest size is the network's */
+    struct rs_graph *graph = NULL;
+    refused("train --data x --image-size 74", "--image-size 74", "75 to 1024", NULL);
+    assert_int_equal(rs_resnet_build(&graph, 74, 10, NULL), RS_E_SHAPE);
+    assert_int_equal(rs_resnet_build(&graph, 75, 10, NULL), 0);
+    rs_graph_destroy(graph);
+    char storage[512];
+    rs_config_destroy(accepted(storage, "preview --data x --image-size 74"));
+}
+
+static void test_contradictions(void **unused)
+{
+    (void)unused;
+    refused("train --data x --momentum 0.9", "--momentum", "--optimizer sgd", NULL);
+    refused("train --data x --momentum 0.9 --optimizer adam", "--momentum", NULL);
+    refused("train --data x --shuffle --no-shuffle", "--shuffle", "--no-shuffle", NULL);
+    refused("train --resume a --init w", "--init w", "--resume a", NULL);
+    refused("train --resume a --out b", "--out b", "--resume a", NULL);
+    refused("preview --data x --png s --count 5000", "--count 5000", "4096", NULL);
+    refused("bench ring --steps 3", "takes no options", NULL);
+    refused("bench pipeline --precision bf16", "--precision", "bench train", NULL);
+    refused("bench train --workers 1", "--workers", "--data", NULL);
+    refused("bench train --repeats 2", "--repeats", "pipeline", NULL);
+    refused("bench all", "ring", "pipeline", "train", NULL);
+}
+
+static void test_missing_and_unknown(void **unused)
+{
+    (void)unused;
+    refused("train", "--data DIR is missing", "--help", NULL);
+    refused("eval --data x", "--weights", "missing", NULL);
+    refused("predict --weights w", "IMAGE is missing", NULL);
+    refused("synth", "OUT_DIR is missing", NULL);
+    refused("synth a b", "'b'", NULL);
+    refused("train x", "did you mean --data x?", NULL);
+    refused("train --data", "--data lacks its value", NULL);
+    refused("train --out --quiet", "--out lacks its value", NULL);
+    refused("train --data x --quiet=1", "takes no value", NULL);
+    refused("train --batchsize 3", "--batchsize", "--batch-size?", NULL);
+    refused("train --epoch 3", "--epochs?", NULL);
+    refused("train --prefech=3", "unknown option --prefech:", "--prefetch?", NULL);
+    refused("train --mo 3", "--momentum?", NULL);
+    refused("train --colour 3", "unknown option --colour", "--help", NULL);
+    refused("train --npy f", "rstream preview", "not of rstream train", NULL);
+    refused("train -x", "unknown option -x", "--help", NULL);
+}
+
+static void test_json_round_trip(void **unused)
+{
+    (void)unused;
+    char storage[512], other_storage[512];
+    const struct rs_config *c = accepted(
+        storage, "train --data x --epochs 3 --max-steps 70 --batch-size 5 --lr 0.0003 --optimizer sgd "
+                 "--momentum 0.9 --no-shuffle --seed 9007199254740991 --device ref --workers 1 --fuse none");
+    char *text = NULL;
+    assert_int_equal(rs_config_json(c, &text, NULL), RS_OK);
+    assert_non_null(strstr(text, "\"batch_size\":\t5"));
+    assert_non_null(strstr(text, "\"lr\":\t0.0003"));
+    assert_non_null(strstr(text, "\"shuffle\":\tfalse"));
+    assert_non_null(strstr(text, "\"threads\":\t\"auto\""));
+    assert_non_null(strstr(text, "\"valid_data\":\tnull"));
+    struct rs_config merged;
+    struct rs_error err = {0};
+    rs_config_defaults(&merged, RS_COMMAND_TRAIN);
+    if (rs_config_merge(&merged, text, "resume", &err) != RS_OK)
+        fail_msg("%s", err.message);
+    for (int id = 0; id < RS_OPTIONS; id++) {
+        if ((rs_options[id].flags & RS_SAVED) == 0)
+            continue;
+        rs_option_print(c, (enum rs_option_id)id, storage + 256, 256);
+        rs_option_print(&merged, (enum rs_option_id)id, other_storage, sizeof other_storage);
+        assert_string_equal(storage + 256, other_storage);
+    }
+    char *again = NULL;
+    assert_int_equal(rs_config_json(&merged, &again, NULL), RS_OK);
+    assert_string_equal(text, again);
+    for (int id = 0; id < RS_OPTIONS; id++)
+        free(merged.owned[id]);
+    free(text);
+    free(again);
+    rs_config_destroy(c);
+}
+
+/* A config with one option given, merged with a stored text; returns the code. */
+static int merge(enum rs_option_id id, const char *value, const char *stored, struct rs_error *err)
+{
+    struct rs_config config;
+    rs_config_defaults(&config, RS_COMMAND_TRAIN);
+    assert_int_equal(rs_config_set(&config, id, value, strncmp(value, "no-", 3) == 0, err), RS_OK);
+    config.given = UINT64_C(1) << id;
+    int code = rs_config_merge(&config, stored, "run/resume.safetensors", err);
+    for (int i = 0; i < RS_OPTIONS; i++)
+        free(config.owned[i]);
+    return code;
+}
+
+static void test_merge_refuses_other_bits(void **unused)
+{
+    (void)unused;
+    static const struct {
+        enum rs_option_id id;
+        const char *value, *stored, *given, *run;
+    } cases[] = {
+        {RS_OPTION_BATCH_SIZE, "32", "{\"batch_size\":64}", "--batch-size 32", "--batch-size 64"},
+        {RS_OPTION_SEED, "1", "{\"seed\":2}", "--seed 1", "--seed 2"},
+        {RS_OPTION_OPTIMIZER, "sgd", "{\"optimizer\":\"adam\"}", "--optimizer sgd", "--optimizer adam"},
+        {RS_OPTION_PRECISION, "bf16", "{\"precision\":\"fp32\"}", "--precision bf16", "--precision fp32"},
+        {RS_OPTION_IMAGE_SIZE, "80", "{\"image_size\":96}", "--image-size 80", "--image-size 96"},
+        {RS_OPTION_SHUFFLE, "no-shuffle", "{\"shuffle\":true}", "--no-shuffle", "--shuffle"},
+        {RS_OPTION_LR, "0.1", "{\"lr\":0.01}", "--lr 0.1", "--lr 0.01"},
+        {RS_OPTION_MOMENTUM, "0.1", "{\"momentum\":0}", "--momentum 0.1", "--momentum 0"},
+        {RS_OPTION_WEIGHT_DECAY, "0.1", "{\"weight_decay\":0}", "--weight-decay 0.1", "--weight-decay 0"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct rs_error err = {0};
+        assert_int_equal(merge(cases[i].id, cases[i].value, cases[i].stored, &err), RS_E_USAGE);
+        assert_non_null(strstr(err.message, cases[i].given));
+        assert_non_null(strstr(err.message, cases[i].run));
+    }
+    /* the same value, also in another spelling, is no contradiction */
+    assert_int_equal(merge(RS_OPTION_LR, "1e-2", "{\"lr\":0.01}", NULL), RS_OK);
+    assert_int_equal(merge(RS_OPTION_LR, "0.01", "{\"lr\":0.0100000000}", NULL), RS_OK);
+    assert_int_equal(merge(RS_OPTION_SHUFFLE, "no-shuffle", "{\"shuffle\":false}", NULL), RS_OK);
+    /* and these may change */
+    assert_int_equal(merge(RS_OPTION_EPOCHS, "9", "{\"epochs\":2}", NULL), RS_OK);
+    assert_int_equal(merge(RS_OPTION_MAX_STEPS, "none", "{\"max_steps\":2}", NULL), RS_OK);
+    assert_int_equal(merge(RS_OPTION_PREFETCH, "1", "{\"prefetch\":2}", NULL), RS_OK);
+    assert_int_equal(merge(RS_OPTION_DATA, "moved", "{\"data\":\"/old\"}", NULL), RS_OK);
+}
+
+static void test_merge_of_strange_files(void **unused)
+{
+    (void)unused;
+    static const char *const wrong[] = {"",
+                                        "[]",
+                                        "{\"epochs\":",
+                                        "{\"epochs\":0}",
+                                        "{\"epochs\":\"x\"}",
+                                        "{\"epochs\":null}",
+                                        "{\"data\":3}",
+                                        "{\"lr\":\"0.1\"}",
+                                        "{\"shuffle\":1}",
+                                        "{\"precision\":\"fp8\"}"};
+    for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
+        struct rs_error err = {0};
+        if (merge(RS_OPTION_FUSE, "auto", wrong[i], &err) != RS_E_CORRUPT)
+            fail_msg("%s was taken", wrong[i]);
+        assert_non_null(strstr(err.message, "run/resume.safetensors"));
+    }
+    /* a run from a larger machine: as many workers as there are cores here, by default */
+    struct rs_config config;
+    rs_config_defaults(&config, RS_COMMAND_TRAIN);
+    assert_int_equal(rs_config_merge(&config, "{\"workers\":100000,\"threads\":1}", "r", NULL), RS_OK);
+    assert_int_equal(config.workers, 0);
+    assert_int_equal(config.threads, 1);
+}
+
+/* The helps and defaults of the table make sense: the test of its rows, not of code. */
+static void test_table_is_whole(void **unused)
+{
+    (void)unused;
+    for (int id = 0; id < RS_OPTIONS; id++) {
+        const struct rs_option *option = &rs_options[id];
+        bool negated = false;
+        assert_int_equal(rs_option_find(option->name, strlen(option->name), &negated), id);
+        assert_false(negated);
+        assert_true(option->commands != 0 && (option->required & ~option->commands) == 0);
+        assert_true(strlen(option->help) > 8);
+        assert_true(option->fallback || option->absent || option->required);
+        /* whoever needs no --x must be able to learn what happens without it */
+        for (int c = 0; c < RS_COMMAND_COUNT; c++) {
+            bool explained = option->fallback || option->absent || (option->required >> c & 1);
+            for (int i = 0; i < RS_NOTES_MAX; i++)
+                explained = explained || ((option->notes[i].commands >> c & 1) && option->notes[i].absent);
+            if (rs_option_taken((enum rs_option_id)id, (enum rs_command)c) && !explained)
+                fail_msg("--%s of %s has no default in its help", option->name, rs_commands[c].name);
+        }
+    }
+}
+
+static void test_edit_distance(void **unused)
+{
+    (void)unused;
+    assert_int_equal(rs_edit_distance("", ""), 0);
+    assert_int_equal(rs_edit_distance("epochs", "epochs"), 0);
+    assert_int_equal(rs_edit_distance("Epochs", "epochs"), 0);
+    assert_int_equal(rs_edit_distance("epoch", "epochs"), 1);
+    assert_int_equal(rs_edit_distance("epcohs", "epochs"), 1);
+    assert_int_equal(rs_edit_distance("kitten", "sitting"), 3);
+    assert_int_equal(rs_edit_distance("", "abc"), 3);
+    assert_int_equal(rs_edit_distance("ca", "abc"), 3); /* no edit inside a swapped pair */
+    char longer[70];
+    memset(longer, 'a', sizeof longer - 1);
+    longer[sizeof longer - 1] = '\0';
+    assert_int_equal(rs_edit_distance(longer, "a"), 69);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_train_defaults),
+        cmocka_unit_test(test_other_defaults),
+        cmocka_unit_test(test_given_values),
+        cmocka_unit_test(test_ranges_of_the_table),
+        cmocka_unit_test(test_ranges_of_the_issue),
+        cmocka_unit_test(test_contradictions),
+        cmocka_unit_test(test_missing_and_unknown),
+        cmocka_unit_test(test_json_round_trip),
+        cmocka_unit_test(test_merge_refuses_other_bits),
+        cmocka_unit_test(test_merge_of_strange_files),
+        cmocka_unit_test(test_table_is_whole),
+        cmocka_unit_test(test_edit_distance),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
