@@ -37,6 +37,7 @@ struct worker {
     pthread_t thread;
 
     /* the worker's own */
+    struct rs_lane *lane;
     void *scratch;
     struct counters counters[STAGES_MAX];
     atomic_uint_fast64_t wait_input_ns; /* as counters */
@@ -48,6 +49,8 @@ struct rs_worker_pool {
     /* set once */
     struct rs_worker_pool_options options;
     struct rs_stage stages[STAGES_MAX];
+    uint32_t stage_names[STAGES_MAX]; /* of spans */
+    uint32_t chunk_name;              /* "decode", or "decode+resize+normalize" */
     struct worker *workers;
 
     /* the creator's */
@@ -71,6 +74,20 @@ static void count(atomic_uint_fast64_t *counter, uint64_t more)
     atomic_store_explicit(counter, now + more, memory_order_relaxed);
 }
 
+static void name_spans(struct rs_worker_pool *pool)
+{
+    char joined[48];
+    int at = 0;
+    for (uint32_t i = 0; i < pool->options.stage_count; i++) {
+        const char *name = pool->stages[i].ops->name;
+        pool->stage_names[i] = rs_spans_name(pool->options.spans, name);
+        int room = (int)sizeof joined - at;
+        int length = snprintf(joined + at, (size_t)room, "%s%s", i ? "+" : "", name);
+        at += length < room ? length : room - 1;
+    }
+    pool->chunk_name = rs_spans_name(pool->options.spans, joined);
+}
+
 int rs_worker_pool_create(struct rs_worker_pool **out, const struct rs_worker_pool_options *options,
                           struct rs_error *err)
 {
@@ -88,6 +105,7 @@ int rs_worker_pool_create(struct rs_worker_pool **out, const struct rs_worker_po
     pool->options = *options;
     for (uint32_t i = 0; i < options->stage_count; i++)
         pool->stages[i] = options->stages[i];
+    name_spans(pool);
     for (uint32_t i = 0; i < options->threads; i++) {
         pool->workers[i].pool = pool;
         pool->workers[i].number = i;
@@ -117,13 +135,14 @@ void rs_worker_pool_destroy(struct rs_worker_pool *pool)
 
 /* Names the calling thread and sets its priority. Neither is needed for right results, so a refusal is no
  * error. */
-static void introduce_thread(const struct worker *worker)
+static void introduce_thread(struct worker *worker)
 {
     const struct rs_worker_pool *pool = worker->pool;
     char name[NAME_MAX_BYTES];
     /* the number matters more than the end of the stage's name */
     snprintf(name, sizeof name, "%.10s.%u", pool->stages[0].ops->name, worker->number);
     pthread_setname_np(pthread_self(), name);
+    worker->lane = rs_spans_lane(pool->options.spans, name);
     int niceness = pool->options.niceness;
     if (niceness >= NICE_IDLE) {
         if (sched_setscheduler(0, SCHED_IDLE, &(struct sched_param){0}) == 0)
@@ -179,7 +198,12 @@ static int run_samples(struct worker *worker, struct rs_slot *slot, uint32_t fir
         if (rs_run_stopped(worker->pool->options.run))
             return RS_E_CANCELLED;
         for (uint32_t s = 0; s < stages; s++) {
-            RS_TRY(run_sample(worker, s, slot, i));
+            if (stages > 1)
+                rs_lane_range_begin(worker->lane, worker->pool->stage_names[s], slot->seq);
+            int code = run_sample(worker, s, slot, i);
+            if (stages > 1)
+                rs_lane_range_end(worker->lane);
+            RS_TRY(code);
             if (stages == 1)
                 continue;
             uint64_t now = rs_now_ns();
@@ -202,7 +226,10 @@ static int run_ticket(struct worker *worker, uint32_t ticket)
     RS_ASSERT(chunk < slot->chunks);
     uint32_t first = chunk * slot->chunk_size;
     uint32_t last = slot->count - first < slot->chunk_size ? slot->count : first + slot->chunk_size;
-    RS_TRY(run_samples(worker, slot, first, last));
+    rs_lane_begin(worker->lane, worker->pool->chunk_name, slot->seq);
+    int code = run_samples(worker, slot, first, last);
+    rs_lane_end(worker->lane);
+    RS_TRY(code);
 
     /* acq_rel: pairs with the other chunks' workers' fetch_sub, so the last one sees all their samples */
     uint32_t before = atomic_fetch_sub_explicit(&slot->pending[o->pool_index], 1, memory_order_acq_rel);

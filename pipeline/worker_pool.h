@@ -14,6 +14,7 @@
 #define RS_WORKER_POOL_H
 
 #include "slot.h"
+#include "spans.h"
 
 /* What a stage has done; read while it works, each number by itself exact. Times in nanoseconds, summed over
  * the stage's threads. */
@@ -39,6 +40,7 @@ struct rs_stage {
 
 struct rs_worker_pool_options {
     struct rs_run *run;
+    struct rs_spans *spans; /* or NULL */
     struct rs_pool *slots;
     uint32_t pool_index;           /* which of slot->pending[] is this pool's */
     const struct rs_stage *stages; /* in order, at most 4; copied */

@@ -55,6 +55,8 @@ static int save_all(struct rs_checkpointer *c, const struct rs_progress *progres
 static void *checkpointer_main(void *arg)
 {
     struct rs_checkpointer *c = arg;
+    struct rs_lane *lane = rs_spans_lane(c->o.spans, "checkpoint");
+    uint32_t name = rs_spans_name(c->o.spans, "checkpoint");
     pthread_mutex_lock(&c->mutex);
     for (;;) {
         while (!c->busy && !c->leave)
@@ -65,7 +67,9 @@ static void *checkpointer_main(void *arg)
         enum rs_checkpoint_kind kind = c->kind;
         struct rs_error error = {0};
         pthread_mutex_unlock(&c->mutex);
+        rs_lane_begin(lane, name, progress.steps);
         int code = save_all(c, &progress, kind, &error);
+        rs_lane_end(lane);
         if (code < 0)
             rs_run_fail(c->o.run, "checkpoint", &error);
         pthread_mutex_lock(&c->mutex);

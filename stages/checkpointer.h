@@ -12,12 +12,14 @@
 
 #include "progress.h"
 #include "run.h"
+#include "spans.h"
 #include "state.h"
 #include <stdbool.h>
 
 struct rs_checkpointer_options {
     struct rs_run *run;
-    const char *dir; /* RUN_DIR */
+    struct rs_spans *spans; /* or NULL */
+    const char *dir;        /* RUN_DIR */
     const struct rs_graph *graph;
     const char *config_json; /* metadata "config" of the resume file */
     const char *classes;     /* metadata "classes": names, one a line */

@@ -13,6 +13,10 @@ struct rs_consumer {
     struct rs_consumer_options o;
     pthread_t thread;
     bool started;
+    /* the thread's own */
+    struct rs_lane *lane;
+    uint32_t wait_name, ready_name; /* of a span and a counter */
+
     atomic_bool done; /* release by the thread after finish; acquire by the loop's watcher */
 };
 
@@ -27,8 +31,13 @@ struct offer {
 static int next_offer(struct rs_consumer *c, bool busy, struct offer *offer)
 {
     offer->waited_ns = 0;
-    int code = busy ? rs_channel_try_pop(c->o.ready, &offer->index)
-                    : rs_channel_pop(c->o.ready, &offer->index, &offer->waited_ns);
+    rs_lane_counter(c->lane, c->ready_name, rs_channel_length(c->o.ready));
+    int code = rs_channel_try_pop(c->o.ready, &offer->index);
+    if (code == RS_AGAIN && !busy) {
+        rs_lane_begin(c->lane, c->wait_name, 0);
+        code = rs_channel_pop(c->o.ready, &offer->index, &offer->waited_ns);
+        rs_lane_end(c->lane);
+    }
     offer->held = code == 0;
     return code;
 }
@@ -70,6 +79,9 @@ static void *consumer_main(void *arg)
 {
     struct rs_consumer *c = arg;
     struct rs_error error = {0};
+    c->lane = rs_spans_lane(c->o.spans, c->o.name);
+    if (c->o.enter)
+        c->o.enter(c->o.self, c->lane);
     int code = consume(c, &error);
     if (code < 0 && code != RS_E_CANCELLED)
         rs_run_fail(c->o.run, c->o.name, &error);
@@ -94,6 +106,8 @@ int rs_consumer_create(struct rs_consumer **out, const struct rs_consumer_option
     if (!c)
         return rs_error_set(err, RS_E_NOMEM, "no memory for the %s stage", options->name);
     c->o = *options;
+    c->wait_name = rs_spans_name(options->spans, "wait for data");
+    c->ready_name = rs_spans_name(options->spans, "ready batches");
     atomic_init(&c->done, false);
     rs_loop_watch(options->loop, quit_when_done, c);
     *out = c;

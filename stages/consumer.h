@@ -14,16 +14,20 @@
 
 #include "loop.h"
 #include "slot.h"
+#include "spans.h"
 
 struct rs_consumer_options {
     struct rs_run *run;
     struct rs_loop *loop;
     struct rs_channel *ready;
     struct rs_pool *slots;
-    const char *name; /* of the stage and its thread */
+    const char *name;       /* of the stage and its thread */
+    struct rs_spans *spans; /* or NULL */
     /* waited_ns: how long the thread waited for this slot with nothing else to do. 0: the slot was taken;
      * RS_AGAIN: offer it again (only with poll); or an error. */
     int (*batch)(void *self, struct rs_slot *slot, uint64_t waited_ns, struct rs_error *err);
+    /* The thread's lane for its own spans, told before the first batch. May be NULL. */
+    void (*enter)(void *self, struct rs_lane *lane);
     /* Moves work on. RS_AGAIN while some is under way, 0 when idle. NULL: batch does everything. */
     int (*poll)(void *self, struct rs_error *err);
     void (*finish)(void *self); /* may be NULL */

@@ -72,6 +72,7 @@ static int create_pool(struct rs_input *in, uint32_t i, struct rs_error *err)
     bool last = i + 1 == p->pools;
     struct rs_worker_pool_options o = {
         .run = in->o.run,
+        .spans = in->o.spans,
         .slots = in->slots,
         .pool_index = i,
         .stages = &in->stages[p->first[i]],
@@ -105,6 +106,8 @@ static int create_stages(struct rs_input *in, struct rs_error *err)
     struct rs_read_options read = {
         .run = in->o.run,
         .loop = in->o.loop,
+        .spans = in->o.spans,
+        .lane = in->o.lane,
         .slots = in->slots,
         .tickets = in->tickets[0],
         .last_workers = in->pools[in->o.placement.pools - 1],

@@ -23,6 +23,8 @@
 struct rs_input_options {
     struct rs_run *run;
     struct rs_loop *loop;
+    struct rs_spans *spans; /* or NULL */
+    struct rs_lane *lane;   /* of the loop's thread, or NULL */
     const struct rs_schedule *schedule;
     const struct rs_source *sources[2];
     uint64_t first_seq;

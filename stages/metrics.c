@@ -17,6 +17,7 @@ struct rs_metrics {
         void *self;
     } sinks[SINKS_MAX];
     uint32_t sink_count;
+    uint32_t span_name;
     struct rs_stage_figures figures;               /* of this stage */
     struct rs_named_figures before[RS_STAGES_MAX]; /* all stages' figures at the last epoch's end */
 };
@@ -86,8 +87,10 @@ void rs_metrics_drain(void *arg)
     uint32_t index;
     while (rs_channel_try_pop(m->posted, &index) == 0) {
         uint64_t began = rs_now_ns();
+        rs_lane_begin(m->o.lane, m->span_name, m->reports[index].step);
         if (deliver(m, &m->reports[index], &error) < 0)
             rs_run_fail(m->o.run, "metrics", &error);
+        rs_lane_end(m->o.lane);
         m->figures.batches++;
         m->figures.samples += m->reports[index].images;
         m->figures.busy_ns += rs_now_ns() - began;
@@ -125,6 +128,7 @@ int rs_metrics_create(struct rs_metrics **out, const struct rs_metrics_options *
         return rs_error_set(err, RS_E_NOMEM, "no memory for the metrics stage");
     m->o = *options;
     m->figures.threads = 1;
+    m->span_name = rs_spans_name(options->spans, "metrics");
     int code = build(m, err);
     if (code < 0) {
         rs_metrics_destroy(m);

@@ -53,6 +53,8 @@ struct rs_metrics_sink_ops {
 struct rs_metrics_options {
     struct rs_run *run;
     struct rs_loop *loop;
+    struct rs_spans *spans; /* or NULL */
+    struct rs_lane *lane;   /* of the loop's thread, or NULL */
     const struct rs_input *input;
     uint32_t workers, cores, slots;
 };

@@ -16,6 +16,7 @@ struct rs_read {
     uint32_t batches_reading; /* whose bytes are not all there */
     bool end_pushed;
     struct rs_stage_figures figures;
+    uint32_t span_name, free_name;         /* of spans and counters */
     uint64_t no_slot_since, reading_since; /* 0: not so now */
 };
 
@@ -171,11 +172,15 @@ static void pump(void *arg)
             r->figures.wait_slot_ns += began - r->no_slot_since;
         r->no_slot_since = 0;
         rs_slot_hand_over(slot, NULL, stage_name);
-        if (begin_batch(r, slot, &error) < 0) {
+        rs_lane_begin(r->o.lane, r->span_name, r->next_seq);
+        int code = begin_batch(r, slot, &error);
+        rs_lane_end(r->o.lane);
+        if (code < 0) {
             fail(r, &error);
             return;
         }
     }
+    rs_lane_counter(r->o.lane, r->free_name, rs_pool_free_count(r->o.slots));
     push_end(r);
     r->figures.busy_ns += rs_now_ns() - began;
 }
@@ -199,6 +204,8 @@ int rs_read_create(struct rs_read **out, const struct rs_read_options *options, 
     r->o = *options;
     r->next_seq = options->first_seq;
     r->figures.threads = 1;
+    r->span_name = rs_spans_name(options->spans, stage_name);
+    r->free_name = rs_spans_name(options->spans, "free slots");
     int code = 0;
     for (int p = 0; p < 2 && code == 0; p++)
         if (options->sources[p])

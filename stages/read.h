@@ -19,6 +19,8 @@
 struct rs_read_options {
     struct rs_run *run;
     struct rs_loop *loop;
+    struct rs_spans *spans; /* or NULL */
+    struct rs_lane *lane;   /* of the loop's thread, or NULL */
     struct rs_pool *slots;
     struct rs_channel *tickets;
     struct rs_worker_pool *last_workers; /* told the number that publishes the end */

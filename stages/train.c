@@ -5,6 +5,7 @@
 #include "upload.h"
 
 #include <math.h>
+#include <stdio.h>
 
 /* A step that was started on a device and has not given its result. */
 struct started {
@@ -22,6 +23,9 @@ struct rs_train {
     struct rs_upload upload;
     struct rs_stage_figures figures;
     uint64_t last_end; /* of the batch before, or of the start */
+    struct rs_lane *lane;
+    uint32_t train_name, valid_name, upload_name, snapshot_name; /* of spans */
+    uint32_t phase_epoch;                                        /* whose phase is open, plus one */
 
     /* with a stream: tickets first_ticket to next_ticket - 1 are started */
     struct started started[RS_DEVICE_SLOTS_MAX];
@@ -42,6 +46,10 @@ int rs_train_create(struct rs_train **out, const struct rs_train_options *option
     t->last_end = rs_now_ns();
     struct rs_upload_options upload = {options->backend, options->plan, options->slots};
     rs_upload_init(&t->upload, &upload);
+    t->train_name = rs_spans_name(options->spans, "train");
+    t->valid_name = rs_spans_name(options->spans, "validate");
+    t->upload_name = rs_spans_name(options->spans, "upload");
+    t->snapshot_name = rs_spans_name(options->spans, "snapshot");
     *out = t;
     return 0;
 }
@@ -75,8 +83,12 @@ static int checkpoint(struct rs_train *t, const struct rs_progress *progress, en
     struct rs_state *snapshot;
     if (!t->o.checkpointer)
         return 0;
-    RS_TRY(rs_checkpointer_begin(t->o.checkpointer, &snapshot, err));
-    RS_TRY(t->o.backend->store(t->o.plan, snapshot, err));
+    rs_lane_begin(t->lane, t->snapshot_name, progress->steps);
+    int code = rs_checkpointer_begin(t->o.checkpointer, &snapshot, err);
+    if (code == 0)
+        code = t->o.backend->store(t->o.plan, snapshot, err);
+    rs_lane_end(t->lane);
+    RS_TRY(code);
     rs_checkpointer_commit(t->o.checkpointer, progress, kind);
     t->saved = true;
     return 0;
@@ -161,14 +173,17 @@ static int run_step(struct rs_train *t, const struct rs_scheduled_batch *plan, s
                     const struct rs_batch_input *input, uint64_t waited_ns, struct rs_error *err)
 {
     struct rs_step_result result = {0};
+    bool train = plan->phase == RS_PHASE_TRAIN;
     uint64_t began = rs_now_ns();
     int code;
-    if (plan->phase == RS_PHASE_TRAIN) {
+    rs_lane_begin(t->lane, train ? t->train_name : t->valid_name, plan->seq);
+    if (train) {
         code = t->o.backend->train_step(t->o.plan, input, t->o.lr, &result, err);
         t->weights_good = code == 0;
     } else {
         code = t->o.backend->eval_step(t->o.plan, input, &result, err);
     }
+    rs_lane_end(t->lane);
     RS_TRY(code);
     t->figures.busy_ns += rs_now_ns() - began;
     rs_upload_done(&t->upload, slot);
@@ -181,18 +196,38 @@ static int start_step(struct rs_train *t, const struct rs_scheduled_batch *plan,
 {
     const struct rs_stream_ops *stream = t->o.backend->stream;
     uint64_t ticket = t->next_ticket;
+    bool train = plan->phase == RS_PHASE_TRAIN;
     int code;
-    if (plan->phase == RS_PHASE_TRAIN) {
+    rs_lane_begin(t->lane, train ? t->train_name : t->valid_name, plan->seq);
+    if (train) {
         code = stream->train(t->o.plan, device_slot, t->o.lr, ticket, err);
         t->weights_good = t->weights_good && code == 0;
     } else {
         code = stream->eval(t->o.plan, device_slot, ticket, err);
     }
+    rs_lane_end(t->lane);
     RS_TRY(code);
     t->started[ticket % RS_DEVICE_SLOTS_MAX] = (struct started){*plan, waited_ns};
     t->next_ticket++;
     t->epoch_closing = plan->last_of_epoch;
     return 0;
+}
+
+void rs_train_enter(void *self, struct rs_lane *lane)
+{
+    struct rs_train *t = self;
+    t->lane = lane;
+}
+
+/* An epoch's range begins with its first batch here. */
+static void begin_phase(struct rs_train *t, uint32_t epoch)
+{
+    char text[24];
+    if (t->phase_epoch == epoch + 1)
+        return;
+    t->phase_epoch = epoch + 1;
+    snprintf(text, sizeof text, "epoch %u", epoch);
+    rs_lane_phase(t->lane, text);
 }
 
 int rs_train_batch(void *self, struct rs_slot *slot, uint64_t waited_ns, struct rs_error *err)
@@ -203,7 +238,10 @@ int rs_train_batch(void *self, struct rs_slot *slot, uint64_t waited_ns, struct 
     if (t->epoch_closing || t->next_ticket - t->first_ticket == RS_DEVICE_SLOTS_MAX)
         return RS_AGAIN;
     struct rs_scheduled_batch plan = rs_schedule_at(t->o.schedule, slot->seq);
+    begin_phase(t, plan.epoch);
+    rs_lane_begin(t->lane, t->upload_name, plan.seq);
     int code = rs_upload_begin(&t->upload, slot, &input, &device_slot, err);
+    rs_lane_end(t->lane);
     if (code)
         return code;
     return t->o.backend->stream ? start_step(t, &plan, device_slot, waited_ns, err)

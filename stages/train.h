@@ -25,6 +25,7 @@ struct rs_train_options {
     struct rs_metrics *metrics;
     struct rs_checkpointer *checkpointer; /* NULL: nothing is written */
     float lr;
+    struct rs_spans *spans;      /* or NULL */
     struct rs_progress progress; /* where to begin */
 };
 
@@ -34,6 +35,7 @@ int rs_train_create(struct rs_train **out, const struct rs_train_options *option
 void rs_train_destroy(struct rs_train *train);
 
 /* For rs_consumer_options; self is the struct rs_train. */
+void rs_train_enter(void *self, struct rs_lane *lane);
 int rs_train_batch(void *self, struct rs_slot *slot, uint64_t waited_ns, struct rs_error *err);
 int rs_train_poll(void *self, struct rs_error *err); /* for backends with a stream */
 void rs_train_finish(void *self);

@@ -33,6 +33,8 @@ struct training {
     char resume_path[PATH_SIZE];
 
     struct rs_run *run;
+    struct rs_spans *spans;
+    struct rs_lane *lane; /* of main */
     struct rs_loop *loop;
     struct rs_input *input;
     struct rs_metrics *metrics;
@@ -191,6 +193,8 @@ static int build_input(struct training *t, struct rs_error *err)
 {
     const struct rs_training_options *o = t->o;
     RS_TRY(rs_run_create(&t->run, err));
+    RS_TRY(rs_spans_create(&t->spans, o->trace != NULL, err));
+    t->lane = rs_spans_lane(t->spans, "main");
     RS_TRY(rs_loop_create(&t->loop, t->run, err));
     RS_TRY(rs_loop_on_interrupt(t->loop, on_interrupt, t, err));
     t->placement =
@@ -198,6 +202,8 @@ static int build_input(struct training *t, struct rs_error *err)
     struct rs_input_options input = {
         .run = t->run,
         .loop = t->loop,
+        .spans = t->spans,
+        .lane = t->lane,
         .schedule = &t->schedule,
         .sources = {t->data.sources[0], t->data.sources[1]},
         .first_seq = rs_schedule_seq(&t->schedule, t->progress.epoch, t->progress.epoch_steps),
@@ -238,6 +244,7 @@ static int build_train(struct training *t, struct rs_error *err)
         .slots = rs_input_slots(t->input),
         .metrics = t->metrics,
         .checkpointer = t->checkpointer,
+        .spans = t->spans,
         .lr = t->o->lr,
         .progress = t->progress,
     };
@@ -248,6 +255,8 @@ static int build_train(struct training *t, struct rs_error *err)
         .ready = rs_input_ready(t->input),
         .slots = rs_input_slots(t->input),
         .name = "train",
+        .spans = t->spans,
+        .enter = rs_train_enter,
         .batch = rs_train_batch,
         .poll = t->device.backend->stream ? rs_train_poll : NULL,
         .finish = rs_train_finish,
@@ -262,6 +271,8 @@ static int build_output(struct training *t, struct rs_error *err)
     struct rs_metrics_options metrics = {
         .run = t->run,
         .loop = t->loop,
+        .spans = t->spans,
+        .lane = t->lane,
         .input = t->input,
         .workers = t->placement.workers,
         .cores = rs_planner_cores(),
@@ -272,6 +283,7 @@ static int build_output(struct training *t, struct rs_error *err)
     if (o->out) {
         struct rs_checkpointer_options checkpointer = {
             .run = t->run,
+            .spans = t->spans,
             .dir = o->out,
             .graph = t->graph,
             .config_json = o->config_json,
@@ -295,6 +307,8 @@ static void announce(const struct training *t)
     say(t, "pipeline %u slots of %u images, %u worker%s, %s\n", t->o->prefetch, t->o->batch_size,
         t->placement.workers, t->placement.workers == 1 ? "" : "s",
         t->placement.pools == 1 ? "decode + resize + normalize fused" : "a pool of threads a stage");
+    if (t->o->out)
+        say(t, "run      %s\n", t->o->out);
     if (t->o->resume)
         say(t, "resume   epoch %u, after step %llu\n", t->progress.epoch,
             (unsigned long long)t->progress.steps);
@@ -315,6 +329,16 @@ static int prepare(struct training *t, struct rs_error *err)
     RS_TRY(compile_plan(t, err));
     RS_TRY(build_input(t, err));
     return build_output(t, err);
+}
+
+static int write_trace(const struct training *t, struct rs_error *err)
+{
+    RS_TRY(rs_spans_write(t->spans, t->o->trace, err));
+    uint64_t dropped = rs_spans_dropped(t->spans);
+    say(t, "trace    %s (open it in ui.perfetto.dev)\n", t->o->trace);
+    if (dropped)
+        say(t, "trace    %llu spans found no room and are missing at the end\n", (unsigned long long)dropped);
+    return 0;
 }
 
 static void report_outcome(const struct training *t, int code, struct rs_training_outcome *outcome)
@@ -345,6 +369,7 @@ static void tear_down(struct training *t)
     rs_loop_destroy(t->loop);
     rs_metrics_destroy(t->metrics);
     rs_input_destroy(t->input);
+    rs_spans_destroy(t->spans);
     rs_run_destroy(t->run);
     if (t->plan)
         t->device.backend->destroy(t->plan);
@@ -372,6 +397,10 @@ int rs_training_run(const struct rs_training_options *options, struct rs_trainin
         else
             code = rs_input_work(t->input, t->consumer, err);
         rs_metrics_drain(t->metrics);
+        if (t->o->trace) { /* a failed run's trace is worth having, but its first error is what counts */
+            int traced = write_trace(t, code < 0 ? NULL : err);
+            code = code < 0 ? code : traced;
+        }
         report_outcome(t, code, outcome);
     }
     tear_down(t);

@@ -40,6 +40,7 @@ struct rs_training_options {
     uint64_t max_pixels;
     bool shuffle;
     bool quiet;
+    const char *trace;        /* file for a Chrome/Perfetto trace, or NULL */
     FILE *console;            /* epoch lines, verdict, progress; NULL: none */
     bool console_is_terminal; /* a progress line that rewrites itself */
     const char *config_json;  /* the options as JSON for config.json and the resume file */

@@ -1,0 +1,51 @@
+/* spans_pvt.h: what spans.c records and trace.c writes. */
+#ifndef RS_SPANS_PVT_H
+#define RS_SPANS_PVT_H
+
+#include "spans.h"
+#include <pthread.h>
+
+#define RS__NAME_BYTES 48
+
+struct rs__event {
+    uint64_t begin_ns;
+    uint64_t value;            /* batch number, or the counter's value */
+    uint64_t duration_ns : 48; /* room for three days; a counter's is 0 */
+    uint64_t name : 15;        /* its number */
+    uint64_t is_counter : 1;
+};
+
+struct rs_lane {
+    struct rs_spans *spans;
+    char name[16];
+    uint32_t number;
+    /* owned by the lane's thread; read by trace.c after it has ended */
+    struct rs__event *events; /* RS_LANE_EVENTS, or NULL when nothing is traced */
+    uint32_t count;
+    uint64_t dropped;
+    uint32_t counted;                        /* bit n: counter n has a value */
+    uint64_t last_values[RS_SPAN_NAMES_MAX]; /* of the counters */
+    uint32_t depth;
+    struct rs__event open[RS_SPAN_DEPTH_MAX];
+    uint64_t phase; /* NVTX's number of the open phase */
+    bool has_phase;
+};
+
+struct rs__span_name {
+    char text[RS__NAME_BYTES];
+    void *registered; /* NVTX's */
+};
+
+struct rs_spans {
+    bool traced;
+    void *domain;
+    uint64_t began_ns;
+    /* shared, protected by mutex; a name or lane once made doesn't change */
+    pthread_mutex_t mutex;
+    struct rs__span_name names[RS_SPAN_NAMES_MAX];
+    uint32_t name_count;
+    struct rs_lane *lanes[RS_LANES_MAX];
+    uint32_t lane_count;
+};
+
+#endif

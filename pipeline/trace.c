@@ -1,0 +1,78 @@
+/* trace.c: a run's spans as a file in Chrome's trace event format (the JSON object form, with "X" complete
+ * events, "C" counters and "M" thread names; times in microseconds), which Perfetto and chrome://tracing
+ * read. */
+#include "spans_pvt.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#define PATH_BYTES 4096
+
+static double microseconds(const struct rs_spans *s, uint64_t ns)
+{
+    return (double)(ns - s->began_ns) * 1e-3;
+}
+
+static void write_event(FILE *f, const struct rs_spans *s, const struct rs_lane *lane,
+                        const struct rs__event *e)
+{
+    const char *name = s->names[e->name].text;
+    double at = microseconds(s, e->begin_ns);
+    unsigned long long value = e->value;
+    if (e->is_counter)
+        fprintf(
+            f, ",\n{\"ph\":\"C\",\"pid\":1,\"tid\":%u,\"name\":\"%s\",\"ts\":%.3f,\"args\":{\"value\":%llu}}",
+            lane->number, name, at, value);
+    else
+        fprintf(f,
+                ",\n{\"ph\":\"X\",\"pid\":1,\"tid\":%u,\"name\":\"%s\",\"ts\":%.3f,\"dur\":%.3f,"
+                "\"args\":{\"batch\":%llu}}",
+                lane->number, name, at, (double)e->duration_ns * 1e-3, value);
+}
+
+static void write_lane(FILE *f, const struct rs_spans *s, const struct rs_lane *lane)
+{
+    fprintf(f, ",\n{\"ph\":\"M\",\"pid\":1,\"tid\":%u,\"name\":\"thread_name\",\"args\":{\"name\":\"%s\"}}",
+            lane->number, lane->name);
+    fprintf(
+        f,
+        ",\n{\"ph\":\"M\",\"pid\":1,\"tid\":%u,\"name\":\"thread_sort_index\",\"args\":{\"sort_index\":%u}}",
+        lane->number, lane->number);
+    for (uint32_t i = 0; i < lane->count; i++)
+        write_event(f, s, lane, &lane->events[i]);
+}
+
+static int write_all(FILE *f, const struct rs_spans *s)
+{
+    fprintf(f,
+            "{\"displayTimeUnit\":\"ms\",\"otherData\":{\"program\":\"rstream\",\"dropped\":%llu},\n"
+            "\"traceEvents\":[\n"
+            "{\"ph\":\"M\",\"pid\":1,\"name\":\"process_name\",\"args\":{\"name\":\"rstream\"}}",
+            (unsigned long long)rs_spans_dropped(s));
+    for (uint32_t i = 0; i < s->lane_count; i++)
+        write_lane(f, s, s->lanes[i]);
+    fputs("\n]}\n", f);
+    return ferror(f) || fflush(f) != 0 ? -1 : 0;
+}
+
+int rs_spans_write(const struct rs_spans *s, const char *path, struct rs_error *err)
+{
+    char beside[PATH_BYTES];
+    if (!s)
+        return 0;
+    if ((size_t)snprintf(beside, sizeof beside, "%s.partial", path) >= sizeof beside)
+        return rs_error_set(err, RS_E_LIMIT, "the path %.200s… is too long", path);
+    FILE *f = fopen(beside, "we");
+    if (!f)
+        return rs_error_set_errno(err, errno, "the trace %s can't be written; choose another --trace", path);
+    int errnum = write_all(f, s) < 0 ? errno : 0;
+    if (fclose(f) != 0 && !errnum)
+        errnum = errno;
+    if (!errnum && rename(beside, path) != 0)
+        errnum = errno;
+    if (!errnum)
+        return 0;
+    unlink(beside);
+    return rs_error_set_errno(err, errnum, "the trace %s can't be written; choose another --trace", path);
+}
