@@ -130,13 +130,13 @@ void rs_lane_end(struct rs_lane *lane)
 
 void rs_lane_range_begin(struct rs_lane *lane, uint32_t name, uint64_t batch)
 {
-    if (lane)
+    if (lane && lane->spans->domain)
         rs__nvtx_push(lane->spans->domain, lane->spans->names[name].registered, batch);
 }
 
 void rs_lane_range_end(struct rs_lane *lane)
 {
-    if (lane)
+    if (lane && lane->spans->domain)
         rs__nvtx_pop(lane->spans->domain);
 }
 

@@ -38,7 +38,7 @@ struct rs__span_name {
 
 struct rs_spans {
     bool traced;
-    void *domain;
+    void *domain; /* NULL: no tool listens, and none can come later, so ranges end here */
     uint64_t began_ns;
     /* shared, protected by mutex; a name or lane once made doesn't change */
     pthread_mutex_t mutex;

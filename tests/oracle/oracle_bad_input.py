@@ -32,7 +32,7 @@ class Cases:
 
     def refused(self, what, command, words, prefix=(), code=(1, 2)):
         """words: each must stand in what rstream says, in any case of letters; of a tuple, one of them."""
-        done = oracle.run([*prefix, args.rstream, *command], timeout=120)
+        done = oracle.run([*prefix, args.rstream, *command], timeout=120, cwd=self.folder)
         said = done.stdout + done.stderr
         lacking = [word for word in words
                    if not any(one.lower() in said.lower() for one in ((word,) if isinstance(word, str) else word))]
@@ -148,7 +148,11 @@ def permissions(cases):
     secret = good_folder(cases.path("secret"))
     path = os.path.join(secret, "cat", "1.png")
     os.chmod(path, 0)
-    cases.train_refused("a file without read permission", secret, [path, "permission"], "--max-steps", 2, prefix=as_nobody)
+    anyones = cases.path("anyones")
+    os.makedirs(anyones)
+    os.chmod(anyones, 0o777)
+    cases.train_refused("a file without read permission", secret, [path, "permission"], "--max-steps", 2,
+                        "--out", os.path.join(anyones, "run"), prefix=as_nobody)
     os.chmod(path, 0o644)
     closed = cases.path("closed")
     os.makedirs(closed)

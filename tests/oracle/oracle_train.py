@@ -15,9 +15,9 @@ np, torch, _ = oracle.require("numpy", "torch", "PIL.Image")
 import notebook_model  # noqa: E402 - needs torch
 
 SIZE = 80  # three pixels reach the average pool, as at 96
-BATCH, STEPS, REF_BATCH, REF_STEPS = (8, 2, 2, 1) if args.sanitizer else (32, 20, 4, 2)
+BATCH, STEPS, REF_BATCH, REF_STEPS = (8, 2, 2, 1) if args.sanitizer else (8, 20, 4, 2)
 ADAM = {"lr": 1e-4}
-SGD = {"lr": 0.01, "momentum": 0.9, "weight_decay": 1e-3}
+SGD = {"lr": 1e-4, "momentum": 0.9, "weight_decay": 1e-3}
 WINDOWS = ((0, 1, 1e-5), (1, 6, 2e-3), (6, 20, 3e-2))  # first step, end, limit
 
 
@@ -28,6 +28,9 @@ class Case:
         self.folder, self.batch, self.steps = folder, batch, steps
         count = -(-batch * steps // 5) * 5
         labels, pixels = oracle.pictures(count, seed)
+        # Labels that have nothing to do with the pictures keep the loss near log 10. A network that learns brings it to 0.01 in 20 steps,
+        # and a relative distance to a number that small says nothing.
+        labels = np.random.RandomState(seed).permutation(labels)
         self.test_labels, test_pixels = oracle.pictures(25, seed + 1)
         os.makedirs(folder)
         self.data = os.path.join(folder, "data")
@@ -125,7 +128,7 @@ def compare_cpu(checks, case):
     # SGD to the project's limit of step 1, grown tenfold for what five steps add up; PyTorch's own distance counts where it is larger.
     sgd_exact, _ = case.pytorch(torch.float64, "SGD", SGD, steps=5)
     own, _ = case.pytorch(torch.float32, "SGD", SGD, steps=5)
-    seen, _ = case.rstream("sgd", "--device", "cpu", "--optimizer", "sgd", "--lr", "0.01", "--momentum", "0.9",
+    seen, _ = case.rstream("sgd", "--device", "cpu", "--optimizer", "sgd", "--lr", "1e-4", "--momentum", "0.9",
                            "--weight-decay", "1e-3", steps=min(5, case.steps))
     compare_losses(checks, "cpu, SGD", seen, own, sgd_exact, ((0, 1, 1e-5), (1, 5, 1e-4)))
     return exact
