@@ -1,0 +1,482 @@
+/* body_norm.h: batch norm, relu, addition and biases, forward and backward. See hd.h for how bodies work.
+ *
+ * Batch norm's statistics run in two stages: every block sums a chunk of rows into partial sums, then one
+ * thread a channel adds the chunks in their order, in double. No atomics, so the bits depend on the shapes
+ * alone. The sums are taken around a pivot (the channel's first element), so that variance can't cancel.
+ *
+ * apply: v = x + x_bias; v = (v - mean) inv_std weight + bias where there is a norm; relu; v += add +
+ * add_bias; relu. Each part may be missing. Its backward: back_sums masks the gradient and sums what the
+ * parameters' gradients need; back_finish adds the chunks; back_apply makes the gradient of x. Formulas:
+ * those of kernels/ref/norm.c.
+ *
+ * @thread device; host in tests.
+ */
+#ifndef RS_CUDA_BODY_NORM_H
+#define RS_CUDA_BODY_NORM_H
+
+#include "hd.h"
+
+#define RS__CHUNKS_MAX 512u  /* partial sums of a channel */
+#define RS__FINISH_LANES 16u /* threads that share a channel's chunks */
+#define RS__FINISH_CHANNELS 32u
+#define RS__FINISH_PLANE ((size_t)RS__FINISH_CHANNELS * RS__FINISH_LANES) /* a block's sums of one kind */
+
+struct rs__norm_sums {
+    int bf16;
+    uint32_t rows, cp;
+    const void *x;
+    float *partial; /* 2 planes of chunks x cp: sums of x - pivot and of its square */
+};
+
+RS_HD struct rs__tile rs__norm_tile(uint32_t rows, uint32_t cp)
+{
+    return rs__make_tile(rows, cp, 16, RS__CHUNKS_MAX);
+}
+
+/* Sums of a block: planes of tile.rows x tile.lanes x 8 floats. */
+RS_HD uint32_t rs__sums_bytes(const struct rs__tile *tile, uint32_t planes)
+{
+    return planes * tile->rows * tile->lanes * RS__VECTOR * (uint32_t)sizeof(float);
+}
+
+/* Column i of a block's lanes x 8, added over its rows. */
+RS_HD float rs__sum_rows(const struct rs__tile *tile, const float *plane, uint32_t i)
+{
+    const uint32_t width = tile->lanes * RS__VECTOR;
+    float sum = 0;
+    for (uint32_t row = 0; row < tile->rows; row++)
+        sum += plane[row * width + i];
+    return sum;
+}
+
+/* Writes a block's sums of one plane. */
+RS_HD void rs__write_partial(const struct rs__tile *tile, struct rs__place place, const float *shared,
+                             uint32_t cp, float *partial)
+{
+    const uint32_t width = tile->lanes * RS__VECTOR;
+    for (uint32_t i = place.thread; i < width; i += tile->lanes * tile->rows) {
+        const uint32_t channel = place.block_y * width + i;
+        if (channel < cp)
+            partial[(uint64_t)place.block_x * cp + channel] = rs__sum_rows(tile, shared, i);
+    }
+}
+
+RS_HD struct rs__grid rs__norm_sums_grid(const struct rs__norm_sums *a)
+{
+    const struct rs__tile tile = rs__norm_tile(a->rows, a->cp);
+    return rs__tile_grid(&tile, rs__sums_bytes(&tile, 2));
+}
+
+RS_HD void rs__norm_sums_0(const struct rs__norm_sums *a, int bf16, struct rs__place place, float *shared)
+{
+    const struct rs__tile tile = rs__norm_tile(a->rows, a->cp);
+    const struct rs__spot spot = rs__find_spot(&tile, place, a->rows);
+    const uint32_t vectors = a->cp / RS__VECTOR, plane = tile.rows * tile.lanes * RS__VECTOR;
+    float pivot[8], sum[8] = {0, 0, 0, 0, 0, 0, 0, 0}, square[8] = {0, 0, 0, 0, 0, 0, 0, 0}, v[8];
+    if (spot.vector < vectors) {
+        rs__load(a->x, bf16, spot.vector, pivot);
+        for (uint32_t row = spot.begin; row < spot.end; row += tile.rows) {
+            rs__load(a->x, bf16, (uint64_t)row * vectors + spot.vector, v);
+            for (int i = 0; i < 8; i++) {
+                const float d = v[i] - pivot[i];
+                sum[i] += d;
+                square[i] = fmaf(d, d, square[i]);
+            }
+        }
+    }
+    for (uint32_t i = 0; i < 8; i++) {
+        shared[place.thread * RS__VECTOR + i] = sum[i];
+        shared[plane + place.thread * RS__VECTOR + i] = square[i];
+    }
+}
+
+RS_HD void rs__norm_sums_1(const struct rs__norm_sums *a, int bf16, struct rs__place place, float *shared)
+{
+    const struct rs__tile tile = rs__norm_tile(a->rows, a->cp);
+    const uint32_t plane = tile.rows * tile.lanes * RS__VECTOR;
+    (void)bf16;
+    rs__write_partial(&tile, place, shared, a->cp, a->partial);
+    rs__write_partial(&tile, place, shared + plane, a->cp, a->partial + (uint64_t)tile.chunks * a->cp);
+}
+
+/* The chunks of a finish kernel: 32 channels by 16 lanes, each adding every sixteenth chunk; then lane 0 adds
+ * the lanes. */
+RS_HD struct rs__grid rs__finish_grid(uint32_t cp, uint32_t planes)
+{
+    struct rs__grid grid;
+    grid.blocks_x = rs__ceil_div(cp, RS__FINISH_CHANNELS);
+    grid.blocks_y = 1;
+    grid.threads = RS__FINISH_CHANNELS * RS__FINISH_LANES;
+    grid.shared = planes * grid.threads * (uint32_t)sizeof(double);
+    return grid;
+}
+
+RS_HD void rs__finish_lane(const float *partial, uint32_t chunks, uint32_t cp, struct rs__place place,
+                           double *shared)
+{
+    const uint32_t channel = place.block_x * RS__FINISH_CHANNELS + place.thread % RS__FINISH_CHANNELS;
+    double sum = 0;
+    for (uint32_t chunk = place.thread / RS__FINISH_CHANNELS; channel < cp && chunk < chunks;
+         chunk += RS__FINISH_LANES)
+        sum += (double)partial[(uint64_t)chunk * cp + channel];
+    shared[place.thread] = sum;
+}
+
+/* For a thread of lane 0. */
+RS_HD double rs__finish_sum(const double *shared, struct rs__place place)
+{
+    double sum = 0;
+    for (uint32_t lane = 0; lane < RS__FINISH_LANES; lane++)
+        sum += shared[lane * RS__FINISH_CHANNELS + place.thread];
+    return sum;
+}
+
+struct rs__norm_finish {
+    int bf16;
+    uint32_t rows, cp;
+    const void *x; /* for the pivot */
+    const float *partial;
+    float *mean, *inv_std; /* of the batch */
+    float *running_mean, *running_var;
+};
+
+RS_HD struct rs__grid rs__norm_finish_grid(const struct rs__norm_finish *a)
+{
+    return rs__finish_grid(a->cp, 2);
+}
+
+RS_HD void rs__norm_finish_0(const struct rs__norm_finish *a, int bf16, struct rs__place place, float *shared)
+{
+    const struct rs__tile tile = rs__norm_tile(a->rows, a->cp);
+    double *sums = (double *)(void *)shared;
+    (void)bf16;
+    rs__finish_lane(a->partial, tile.chunks, a->cp, place, sums);
+    rs__finish_lane(a->partial + (uint64_t)tile.chunks * a->cp, tile.chunks, a->cp, place,
+                    sums + RS__FINISH_PLANE);
+}
+
+RS_HD float rs__inverse_deviation(float variance)
+{
+    return 1.0f / sqrtf(variance + 1e-5f);
+}
+
+RS_HD float rs__moved(float running, float value)
+{
+    return 0.9f * running + 0.1f * value;
+}
+
+RS_HD void rs__norm_finish_1(const struct rs__norm_finish *a, int bf16, struct rs__place place, float *shared)
+{
+    const uint32_t channel = place.block_x * RS__FINISH_CHANNELS + place.thread;
+    const double *sums = (const double *)(const void *)shared, count = (double)a->rows;
+    if (place.thread >= RS__FINISH_CHANNELS || channel >= a->cp)
+        return;
+    const double shift = rs__finish_sum(sums, place) / count;
+    const double squares = rs__finish_sum(sums + RS__FINISH_PLANE, place);
+    double spread = squares - count * shift * shift; /* sum of squares around the mean */
+    spread = spread < 0 ? 0 : spread;
+    const float mean = (float)((double)rs__element(a->x, bf16, channel) + shift);
+    a->mean[channel] = mean;
+    a->inv_std[channel] = rs__inverse_deviation((float)(spread / count));
+    a->running_mean[channel] = rs__moved(a->running_mean[channel], mean);
+    a->running_var[channel] = rs__moved(a->running_var[channel], (float)(spread / (count - 1)));
+}
+
+/* Evaluation: the same two from the running statistics. */
+struct rs__norm_running {
+    int bf16;
+    uint32_t cp;
+    const float *running_mean, *running_var;
+    float *mean, *inv_std;
+};
+
+RS_HD struct rs__grid rs__norm_running_grid(const struct rs__norm_running *a)
+{
+    return rs__flat_grid(a->cp);
+}
+
+RS_HD void rs__norm_running_0(const struct rs__norm_running *a, int bf16, struct rs__place place,
+                              float *shared)
+{
+    const uint32_t channel = rs__flat_index(place);
+    (void)bf16, (void)shared;
+    if (channel >= a->cp)
+        return;
+    a->mean[channel] = a->running_mean[channel];
+    a->inv_std[channel] = rs__inverse_deviation(a->running_var[channel]);
+}
+
+struct rs__norm_values { /* a norm's vectors, cp each; mean is NULL where there is no norm */
+    const float *mean, *inv_std, *weight, *bias;
+};
+
+struct rs__norm_vector { /* a thread's 8 channels of them */
+    float mean[8], scale[8], bias[8];
+};
+
+/* Zeros where there is no norm. */
+RS_HD void rs__load_norm(const struct rs__norm_values *norm, uint32_t vector, struct rs__norm_vector *v)
+{
+    float weight[8];
+    for (int i = 0; i < 8; i++)
+        v->mean[i] = v->scale[i] = v->bias[i] = 0;
+    if (!norm->mean)
+        return;
+    rs__load(norm->mean, 0, vector, v->mean);
+    rs__load(norm->inv_std, 0, vector, v->scale);
+    rs__load(norm->weight, 0, vector, weight);
+    rs__load(norm->bias, 0, vector, v->bias);
+    for (int i = 0; i < 8; i++)
+        v->scale[i] *= weight[i];
+}
+
+RS_HD float rs__normalized(const struct rs__norm_vector *v, int i, float x)
+{
+    return fmaf(x - v->mean[i], v->scale[i], v->bias[i]);
+}
+
+/* NaN stays, as in PyTorch. */
+RS_HD float rs__relu(float v)
+{
+    return v <= 0 ? 0 : v;
+}
+
+struct rs__apply {
+    int bf16;
+    uint32_t rows, cp;
+    const void *x, *add; /* add may be NULL, and x may be y */
+    void *y;
+    struct rs__norm_values norm;
+    const float *x_bias, *add_bias; /* cp each, or NULL; x_bias only without a norm */
+    int relu_norm, relu_sum;
+};
+
+RS_HD struct rs__tile rs__apply_tile(uint32_t rows, uint32_t cp)
+{
+    return rs__make_tile(rows, cp, 4, 0xffffffffu);
+}
+
+RS_HD struct rs__grid rs__apply_grid(const struct rs__apply *a)
+{
+    const struct rs__tile tile = rs__apply_tile(a->rows, a->cp);
+    return rs__tile_grid(&tile, 0);
+}
+
+RS_HD void rs__apply_0(const struct rs__apply *a, int bf16, struct rs__place place, float *shared)
+{
+    const struct rs__tile tile = rs__apply_tile(a->rows, a->cp);
+    const struct rs__spot spot = rs__find_spot(&tile, place, a->rows);
+    const uint32_t vectors = a->cp / RS__VECTOR;
+    struct rs__norm_vector norm;
+    float x_bias[8] = {0, 0, 0, 0, 0, 0, 0, 0}, add_bias[8] = {0, 0, 0, 0, 0, 0, 0, 0};
+    (void)shared;
+    if (spot.vector >= vectors)
+        return;
+    rs__load_norm(&a->norm, spot.vector, &norm);
+    if (a->x_bias)
+        rs__load(a->x_bias, 0, spot.vector, x_bias);
+    if (a->add_bias)
+        rs__load(a->add_bias, 0, spot.vector, add_bias);
+    for (uint32_t row = spot.begin; row < spot.end; row += tile.rows) {
+        const uint64_t at = (uint64_t)row * vectors + spot.vector;
+        float v[8], other[8] = {0, 0, 0, 0, 0, 0, 0, 0};
+        rs__load(a->x, bf16, at, v);
+        if (a->add)
+            rs__load(a->add, bf16, at, other);
+        for (int i = 0; i < 8; i++) {
+            float value = a->norm.mean ? rs__normalized(&norm, i, v[i]) : v[i] + x_bias[i];
+            value = a->relu_norm ? rs__relu(value) : value;
+            value = a->add ? value + (other[i] + add_bias[i]) : value;
+            v[i] = a->relu_sum ? rs__relu(value) : value;
+        }
+        rs__store(a->y, bf16, at, v);
+    }
+}
+
+struct rs__back { /* of apply: what all of its backward kernels see */
+    int bf16;
+    uint32_t rows, cp;
+    const void *dy1, *dy2; /* the gradient of y is their sum; dy2 may be NULL */
+    const void *y;         /* relu_sum's mask */
+    const void *x;
+    struct rs__norm_values norm;
+    int relu_norm, relu_sum;
+};
+
+/* The gradient before the addition: dy where y > 0. */
+RS_HD void rs__back_sum_gradient(const struct rs__back *b, int bf16, uint64_t at, float g[8])
+{
+    float other[8], y[8];
+    rs__load(b->dy1, bf16, at, g);
+    if (b->dy2) {
+        rs__load(b->dy2, bf16, at, other);
+        for (int i = 0; i < 8; i++)
+            g[i] += other[i];
+    }
+    if (b->relu_sum) {
+        rs__load(b->y, bf16, at, y);
+        for (int i = 0; i < 8; i++)
+            g[i] = y[i] <= 0 ? 0 : g[i];
+    }
+}
+
+/* Then before the norm: where the norm's result is above 0. x: loaded here, for the caller too. */
+RS_HD void rs__back_norm_gradient(const struct rs__back *b, int bf16, uint64_t at,
+                                  const struct rs__norm_vector *norm, float g[8], float x[8])
+{
+    rs__load(b->x, bf16, at, x);
+    for (int i = 0; i < 8; i++)
+        if (b->relu_norm)
+            g[i] = rs__normalized(norm, i, x[i]) <= 0 ? 0 : g[i];
+}
+
+struct rs__back_sums {
+    int bf16;
+    struct rs__back back;
+    void *g;        /* the gradient of both addends, rounded, or NULL: not wanted */
+    float *partial; /* 3 planes of chunks x cp: sums of the norm's gradient, of that times (x - mean), of g;
+                       or NULL */
+};
+
+RS_HD struct rs__grid rs__back_sums_grid(const struct rs__back_sums *a)
+{
+    const struct rs__tile tile = rs__norm_tile(a->back.rows, a->back.cp);
+    return rs__tile_grid(&tile, a->partial ? rs__sums_bytes(&tile, 3) : 0);
+}
+
+RS_HD void rs__back_sums_0(const struct rs__back_sums *a, int bf16, struct rs__place place, float *shared)
+{
+    const struct rs__back *b = &a->back;
+    const struct rs__tile tile = rs__norm_tile(b->rows, b->cp);
+    const struct rs__spot spot = rs__find_spot(&tile, place, b->rows);
+    const uint32_t vectors = b->cp / RS__VECTOR, plane = tile.rows * tile.lanes * RS__VECTOR;
+    float sum[8] = {0, 0, 0, 0, 0, 0, 0, 0}, dot[8] = {0, 0, 0, 0, 0, 0, 0, 0},
+          all[8] = {0, 0, 0, 0, 0, 0, 0, 0};
+    struct rs__norm_vector norm;
+    rs__load_norm(&b->norm, spot.vector < vectors ? spot.vector : 0,
+                  &norm); /* an idle thread's too: it meets the others */
+    for (uint32_t row = spot.begin; spot.vector < vectors && row < spot.end; row += tile.rows) {
+        const uint64_t at = (uint64_t)row * vectors + spot.vector;
+        float g[8], x[8];
+        rs__back_sum_gradient(b, bf16, at, g);
+        if (a->g) { /* from here on what others will read */
+            rs__store(a->g, bf16, at, g);
+            for (int i = 0; i < 8; i++)
+                g[i] = rs__stored(bf16, g[i]);
+        }
+        for (int i = 0; i < 8; i++)
+            all[i] += g[i];
+        if (!b->norm.mean)
+            continue;
+        rs__back_norm_gradient(b, bf16, at, &norm, g, x);
+        for (int i = 0; i < 8; i++) {
+            sum[i] += g[i];
+            dot[i] = fmaf(g[i], x[i] - norm.mean[i], dot[i]);
+        }
+    }
+    for (uint32_t i = 0; a->partial && i < 8; i++) {
+        shared[place.thread * RS__VECTOR + i] = sum[i];
+        shared[plane + place.thread * RS__VECTOR + i] = dot[i];
+        shared[2 * plane + place.thread * RS__VECTOR + i] = all[i];
+    }
+}
+
+RS_HD void rs__back_sums_1(const struct rs__back_sums *a, int bf16, struct rs__place place, float *shared)
+{
+    const struct rs__tile tile = rs__norm_tile(a->back.rows, a->back.cp);
+    const uint32_t plane = tile.rows * tile.lanes * RS__VECTOR;
+    (void)bf16;
+    for (uint32_t p = 0; a->partial && p < 3; p++)
+        rs__write_partial(&tile, place, shared + (size_t)p * plane, a->back.cp,
+                          a->partial + (uint64_t)p * tile.chunks * a->back.cp);
+}
+
+struct rs__back_finish {
+    int bf16;
+    uint32_t rows, cp;
+    const float *partial;
+    const float *inv_std, *weight; /* NULL without a norm */
+    float *dweight, *dbias;        /* of the norm, NULL without */
+    float *coefficients;           /* 3 planes of cp for back_apply, NULL without */
+    float *add_dbias, *x_dbias;    /* of biases that apply added, or NULL */
+};
+
+RS_HD struct rs__grid rs__back_finish_grid(const struct rs__back_finish *a)
+{
+    return rs__finish_grid(a->cp, 3);
+}
+
+RS_HD void rs__back_finish_0(const struct rs__back_finish *a, int bf16, struct rs__place place, float *shared)
+{
+    const struct rs__tile tile = rs__norm_tile(a->rows, a->cp);
+    double *sums = (double *)(void *)shared;
+    (void)bf16;
+    for (uint32_t p = 0; p < 3; p++)
+        rs__finish_lane(a->partial + (uint64_t)p * tile.chunks * a->cp, tile.chunks, a->cp, place,
+                        sums + p * RS__FINISH_PLANE);
+}
+
+RS_HD void rs__back_finish_1(const struct rs__back_finish *a, int bf16, struct rs__place place, float *shared)
+{
+    const uint32_t channel = place.block_x * RS__FINISH_CHANNELS + place.thread;
+    const size_t plane = RS__FINISH_PLANE;
+    const double *sums = (const double *)(const void *)shared;
+    (void)bf16;
+    if (place.thread >= RS__FINISH_CHANNELS || channel >= a->cp)
+        return;
+    if (a->dweight) {
+        const double sum = rs__finish_sum(sums, place), dot = rs__finish_sum(sums + plane, place);
+        const double inv_std = (double)a->inv_std[channel];
+        a->dbias[channel] = (float)sum;
+        a->dweight[channel] = (float)(dot * inv_std);
+        a->coefficients[channel] = a->weight[channel] * a->inv_std[channel];
+        a->coefficients[a->cp + channel] = (float)(sum / (double)a->rows);
+        a->coefficients[2 * a->cp + channel] = (float)(dot * inv_std * inv_std / (double)a->rows);
+    }
+    const float all = (float)rs__finish_sum(sums + 2 * plane, place);
+    if (a->add_dbias)
+        a->add_dbias[channel] = all;
+    if (a->x_dbias)
+        a->x_dbias[channel] = all;
+}
+
+struct rs__back_apply {
+    int bf16;
+    struct rs__back back;      /* where back_sums stored g: dy1 = g, without dy2 and relu_sum */
+    const float *coefficients; /* back_finish's */
+    void *dx;
+};
+
+RS_HD struct rs__grid rs__back_apply_grid(const struct rs__back_apply *a)
+{
+    const struct rs__tile tile = rs__apply_tile(a->back.rows, a->back.cp);
+    return rs__tile_grid(&tile, 0);
+}
+
+RS_HD void rs__back_apply_0(const struct rs__back_apply *a, int bf16, struct rs__place place, float *shared)
+{
+    const struct rs__back *b = &a->back;
+    const struct rs__tile tile = rs__apply_tile(b->rows, b->cp);
+    const struct rs__spot spot = rs__find_spot(&tile, place, b->rows);
+    const uint32_t vectors = b->cp / RS__VECTOR;
+    struct rs__norm_vector norm;
+    float scale[8], mean_gradient[8], slope[8];
+    (void)shared;
+    if (spot.vector >= vectors)
+        return;
+    rs__load_norm(&b->norm, spot.vector, &norm);
+    rs__load(a->coefficients, 0, spot.vector, scale);
+    rs__load(a->coefficients + b->cp, 0, spot.vector, mean_gradient);
+    rs__load(a->coefficients + (size_t)2 * b->cp, 0, spot.vector, slope);
+    for (uint32_t row = spot.begin; row < spot.end; row += tile.rows) {
+        const uint64_t at = (uint64_t)row * vectors + spot.vector;
+        float g[8], x[8];
+        rs__back_sum_gradient(b, bf16, at, g);
+        rs__back_norm_gradient(b, bf16, at, &norm, g, x);
+        for (int i = 0; i < 8; i++)
+            g[i] = scale[i] * (g[i] - mean_gradient[i] - (x[i] - norm.mean[i]) * slope[i]);
+        rs__store(a->dx, bf16, at, g);
+    }
+}
+
+#endif

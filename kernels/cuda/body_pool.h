@@ -1,0 +1,231 @@
+/* body_pool.h: max and average pooling in floor mode without padding. See hd.h for how bodies work.
+ *
+ * The forward maximum stores which tap won, one byte an element; backward, every input pixel gathers from the
+ * windows that cover it, so nothing is added atomically. Definitions: kernels/ref/pool.c (the first of equal
+ * values wins, a NaN replaces all).
+ *
+ * @thread device; host in tests.
+ */
+#ifndef RS_CUDA_BODY_POOL_H
+#define RS_CUDA_BODY_POOL_H
+
+#include "hd.h"
+
+struct rs__window {
+    uint32_t n, h, w, cp; /* of x */
+    uint32_t p, q;        /* height and width of y */
+    uint32_t kernel, stride;
+};
+
+RS_HD uint64_t rs__window_out(const struct rs__window *s)
+{
+    return (uint64_t)s->n * s->p * s->q * (s->cp / RS__VECTOR);
+}
+
+RS_HD uint64_t rs__window_in(const struct rs__window *s)
+{
+    return (uint64_t)s->n * s->h * s->w * (s->cp / RS__VECTOR);
+}
+
+struct rs__pixel { /* a vector's place in an n,h,w,cp array */
+    uint32_t n, y, x, vector;
+};
+
+RS_HD struct rs__pixel rs__find_pixel(uint32_t index, uint32_t h, uint32_t w, uint32_t vectors)
+{
+    struct rs__pixel pixel;
+    pixel.vector = index % vectors;
+    index /= vectors;
+    pixel.x = index % w;
+    index /= w;
+    pixel.y = index % h;
+    pixel.n = index / h;
+    return pixel;
+}
+
+/* Vector number of pixel (y, x) of sample n in x. */
+RS_HD uint64_t rs__window_at(const struct rs__window *s, uint32_t n, uint32_t y, uint32_t x, uint32_t vector)
+{
+    return (((uint64_t)n * s->h + y) * s->w + x) * (s->cp / RS__VECTOR) + vector;
+}
+
+struct rs__covering { /* the windows (p, q) that cover a pixel: first to last, none where first > last */
+    uint32_t first_p, last_p, first_q, last_q;
+};
+
+RS_HD uint32_t rs__first_window(uint32_t at, uint32_t kernel, uint32_t stride)
+{
+    return at < kernel ? 0 : (at - kernel) / stride + 1;
+}
+
+RS_HD struct rs__covering rs__find_covering(const struct rs__window *s, const struct rs__pixel *pixel)
+{
+    struct rs__covering c;
+    c.first_p = rs__first_window(pixel->y, s->kernel, s->stride);
+    c.first_q = rs__first_window(pixel->x, s->kernel, s->stride);
+    c.last_p = pixel->y / s->stride < s->p ? pixel->y / s->stride : s->p - 1;
+    c.last_q = pixel->x / s->stride < s->q ? pixel->x / s->stride : s->q - 1;
+    return c;
+}
+
+struct rs__pool_max {
+    int bf16;
+    struct rs__window window;
+    const void *x;
+    const float *bias; /* added to the maximum, or NULL */
+    void *y;
+    uint8_t *index; /* of y's elements: ky * kernel + kx of the winner; or NULL */
+};
+
+RS_HD struct rs__grid rs__pool_max_grid(const struct rs__pool_max *a)
+{
+    return rs__flat_grid(rs__window_out(&a->window));
+}
+
+RS_HD void rs__pool_max_0(const struct rs__pool_max *a, int bf16, struct rs__place place, float *shared)
+{
+    const struct rs__window *s = &a->window;
+    const uint32_t index = rs__flat_index(place);
+    float best[8], v[8], bias[8];
+    uint8_t taps[8] = {0, 0, 0, 0, 0, 0, 0, 0};
+    (void)shared;
+    if (index >= rs__window_out(s))
+        return;
+    const struct rs__pixel out = rs__find_pixel(index, s->p, s->q, s->cp / RS__VECTOR);
+    rs__load(a->x, bf16, rs__window_at(s, out.n, out.y * s->stride, out.x * s->stride, out.vector), best);
+    for (uint32_t ky = 0; ky < s->kernel; ky++)
+        for (uint32_t kx = 0; kx < s->kernel; kx++) {
+            rs__load(a->x, bf16,
+                     rs__window_at(s, out.n, out.y * s->stride + ky, out.x * s->stride + kx, out.vector), v);
+            for (int i = 0; i < 8; i++)
+                if (v[i] > best[i] || v[i] != v[i]) {
+                    best[i] = v[i];
+                    taps[i] = (uint8_t)(ky * s->kernel + kx);
+                }
+        }
+    if (a->bias) {
+        rs__load(a->bias, 0, out.vector, bias);
+        for (int i = 0; i < 8; i++)
+            best[i] += bias[i];
+    }
+    rs__store(a->y, bf16, index, best);
+    if (a->index)
+        memcpy(__builtin_assume_aligned(a->index + (uint64_t)index * RS__VECTOR, 8), taps, sizeof(taps));
+}
+
+struct rs__pool_max_back {
+    int bf16;
+    struct rs__window window;
+    const void *dy1, *dy2; /* their sum is the gradient; dy2 may be NULL */
+    const uint8_t *index;
+    void *dx;
+};
+
+RS_HD struct rs__grid rs__pool_max_back_grid(const struct rs__pool_max_back *a)
+{
+    return rs__flat_grid(rs__window_in(&a->window));
+}
+
+/* dy at vector number at. */
+RS_HD void rs__load_gradient(const void *dy1, const void *dy2, int bf16, uint64_t at, float g[8])
+{
+    float other[8];
+    rs__load(dy1, bf16, at, g);
+    if (!dy2)
+        return;
+    rs__load(dy2, bf16, at, other);
+    for (int i = 0; i < 8; i++)
+        g[i] += other[i];
+}
+
+RS_HD void rs__pool_max_back_0(const struct rs__pool_max_back *a, int bf16, struct rs__place place,
+                               float *shared)
+{
+    const struct rs__window *s = &a->window;
+    const uint32_t index = rs__flat_index(place), vectors = s->cp / RS__VECTOR;
+    float dx[8] = {0, 0, 0, 0, 0, 0, 0, 0}, g[8];
+    (void)shared;
+    if (index >= rs__window_in(s))
+        return;
+    const struct rs__pixel in = rs__find_pixel(index, s->h, s->w, vectors);
+    const struct rs__covering c = rs__find_covering(s, &in);
+    for (uint32_t p = c.first_p; p <= c.last_p; p++)
+        for (uint32_t q = c.first_q; q <= c.last_q; q++) {
+            const uint64_t at = (((uint64_t)in.n * s->p + p) * s->q + q) * vectors + in.vector;
+            const uint32_t tap = (in.y - p * s->stride) * s->kernel + in.x - q * s->stride;
+            uint8_t taps[8];
+            memcpy(taps, __builtin_assume_aligned(a->index + at * RS__VECTOR, 8), sizeof(taps));
+            rs__load_gradient(a->dy1, a->dy2, bf16, at, g);
+            for (int i = 0; i < 8; i++)
+                dx[i] += taps[i] == tap ? g[i] : 0;
+        }
+    rs__store(a->dx, bf16, index, dx);
+}
+
+struct rs__pool_avg {
+    int bf16;
+    struct rs__window window;
+    const void *x;
+    void *y;
+};
+
+RS_HD struct rs__grid rs__pool_avg_grid(const struct rs__pool_avg *a)
+{
+    return rs__flat_grid(rs__window_out(&a->window));
+}
+
+RS_HD void rs__pool_avg_0(const struct rs__pool_avg *a, int bf16, struct rs__place place, float *shared)
+{
+    const struct rs__window *s = &a->window;
+    const uint32_t index = rs__flat_index(place);
+    float sum[8] = {0, 0, 0, 0, 0, 0, 0, 0}, v[8];
+    (void)shared;
+    if (index >= rs__window_out(s))
+        return;
+    const struct rs__pixel out = rs__find_pixel(index, s->p, s->q, s->cp / RS__VECTOR);
+    for (uint32_t ky = 0; ky < s->kernel; ky++)
+        for (uint32_t kx = 0; kx < s->kernel; kx++) {
+            rs__load(a->x, bf16,
+                     rs__window_at(s, out.n, out.y * s->stride + ky, out.x * s->stride + kx, out.vector), v);
+            for (int i = 0; i < 8; i++)
+                sum[i] += v[i];
+        }
+    for (int i = 0; i < 8; i++)
+        sum[i] /= (float)(s->kernel * s->kernel);
+    rs__store(a->y, bf16, index, sum);
+}
+
+struct rs__pool_avg_back {
+    int bf16;
+    struct rs__window window;
+    const void *dy1, *dy2;
+    void *dx;
+};
+
+RS_HD struct rs__grid rs__pool_avg_back_grid(const struct rs__pool_avg_back *a)
+{
+    return rs__flat_grid(rs__window_in(&a->window));
+}
+
+RS_HD void rs__pool_avg_back_0(const struct rs__pool_avg_back *a, int bf16, struct rs__place place,
+                               float *shared)
+{
+    const struct rs__window *s = &a->window;
+    const uint32_t index = rs__flat_index(place), vectors = s->cp / RS__VECTOR;
+    float dx[8] = {0, 0, 0, 0, 0, 0, 0, 0}, g[8];
+    (void)shared;
+    if (index >= rs__window_in(s))
+        return;
+    const struct rs__pixel in = rs__find_pixel(index, s->h, s->w, vectors);
+    const struct rs__covering c = rs__find_covering(s, &in);
+    for (uint32_t p = c.first_p; p <= c.last_p; p++)
+        for (uint32_t q = c.first_q; q <= c.last_q; q++) {
+            rs__load_gradient(a->dy1, a->dy2, bf16,
+                              (((uint64_t)in.n * s->p + p) * s->q + q) * vectors + in.vector, g);
+            for (int i = 0; i < 8; i++)
+                dx[i] += g[i] / (float)(s->kernel * s->kernel);
+        }
+    rs__store(a->dx, bf16, index, dx);
+}
+
+#endif

@@ -1,0 +1,301 @@
+/* test_cuda_step.c: whole plans on the test's device against ref: fusion, gradients, optimizer, captures,
+ * short batches, streams. */
+#include "alloc.h"
+#include "cases.h"
+#include "cuda_backend.h"
+#include "host_gpu.h"
+#include "stream.h"
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+static void check_case(const struct rs_case *c, enum rs_precision precision, enum rs_optimizer optimizer)
+{
+    struct rs_device *device;
+    struct rs_error err = {0};
+    struct rs_case_report r;
+    assert_int_equal(rs_backend_cuda.open(&device, 1, &err), 0);
+    const int code = rs_case_compare(c, &rs_backend_cuda, device, precision, optimizer, &r, &err);
+    if (code < 0)
+        fail_msg("%s: %s", c->name, err.message);
+    print_message("%-10s %s %s: loss %.1e gradients %.1e (%s) parameters %.1e moments %.1e statistics %.1e "
+                  "probabilities %.1e\n",
+                  c->name, precision == RS_PRECISION_BF16 ? "bf16" : "fp32",
+                  optimizer == RS_OPTIMIZER_SGD ? "SGD" : "Adam", r.loss, r.gradients, r.worst, r.parameters,
+                  r.moments, r.statistics, r.probabilities);
+    assert_true(rs_case_passed(c, &r, precision));
+    rs_backend_cuda.close(device);
+}
+
+static void test_against_ref(void **state)
+{
+    (void)state;
+    for (uint32_t i = 0; rs_case_at(i); i++) {
+        check_case(rs_case_at(i), RS_PRECISION_FP32, RS_OPTIMIZER_SGD);
+        check_case(rs_case_at(i), RS_PRECISION_BF16, RS_OPTIMIZER_SGD);
+    }
+    check_case(rs_case_at(2), RS_PRECISION_FP32, RS_OPTIMIZER_ADAM);
+}
+
+/* A plan of the residual case on the test's device, with batches in memory. */
+struct scene {
+    struct rs_device *device;
+    struct rs_graph *graph;
+    struct rs_state *state;
+    struct rs_plan *plan;
+    float *tensors[4];
+    int32_t labels[4][64];
+    uint32_t counts[4];
+    struct rs_error err;
+};
+
+static const struct rs_case *scene_case(void)
+{
+    return rs_case_at(2);
+}
+
+static void close_scene(struct scene *s)
+{
+    rs_backend_cuda.destroy(s->plan);
+    for (int i = 0; i < 4; i++)
+        rs_backend_cuda.host_free(s->device, s->tensors[i]);
+    rs_state_destroy(s->state);
+    rs_graph_destroy(s->graph);
+    rs_backend_cuda.close(s->device);
+}
+
+static void open_scene(struct scene *s)
+{
+    const struct rs_case *c = scene_case();
+    const struct rs_plan_options options = {.beta1 = 0.9f,
+                                            .beta2 = 0.999f,
+                                            .eps = 1e-8f,
+                                            .train_batches = {c->batch, c->rest},
+                                            .eval_batches = {c->batch}};
+    memset(s, 0, sizeof(*s));
+    memset(&rs_host_wishes, 0, sizeof(rs_host_wishes));
+    assert_int_equal(rs_backend_cuda.open(&s->device, 1, &s->err), 0);
+    assert_int_equal(c->build(&s->graph, &s->err), 0);
+    assert_int_equal(rs_state_create(&s->state, s->graph, &s->err), 0);
+    rs_state_init(s->state, 5);
+    assert_int_equal(rs_backend_cuda.compile(s->device, s->graph, &options, &s->plan, &s->err), 0);
+    assert_int_equal(rs_backend_cuda.load(s->plan, s->state, &s->err), 0);
+    const struct rs_shape in = s->graph->nodes[0].out;
+    const size_t pixels = (size_t)in.c * (size_t)in.h * (size_t)in.w;
+    for (uint32_t i = 0; i < 4; i++) {
+        s->counts[i] = i == 3 ? c->rest : c->batch;
+        s->tensors[i] = rs_backend_cuda.host_alloc(s->device, c->batch * pixels * sizeof(float));
+        assert_non_null(s->tensors[i]);
+        rs_case_fill(s->tensors[i], RS_ELEMENT_F32, s->counts[i] * pixels, s->labels[i], s->counts[i],
+                     s->graph->classes, i);
+    }
+}
+
+static struct rs_batch_input batch(const struct scene *s, uint64_t step)
+{
+    const uint64_t i = step % 4;
+    return (struct rs_batch_input){s->tensors[i], s->labels[i], s->counts[i]};
+}
+
+/* Synchronous steps; losses of each. */
+static void train(struct scene *s, uint32_t steps, double *losses)
+{
+    for (uint32_t i = 0; i < steps; i++) {
+        const struct rs_batch_input input = batch(s, i);
+        struct rs_step_result result = {.loss_sum = 0};
+        assert_int_equal(rs_backend_cuda.train_step(s->plan, &input, 0.01f, &result, &s->err), 0);
+        losses[i] = result.loss_sum;
+    }
+    assert_int_equal(rs_backend_cuda.store(s->plan, s->state, &s->err), 0);
+}
+
+#define STEPS 13u
+
+static void assert_same_state(const struct scene *a, const struct scene *b)
+{
+    const size_t params = (size_t)a->graph->param_floats * sizeof(float);
+    assert_memory_equal(a->state->params, b->state->params, params);
+    assert_memory_equal(a->state->moment1, b->state->moment1, params);
+    assert_memory_equal(a->state->moment2, b->state->moment2, params);
+    assert_memory_equal(a->state->buffers, b->state->buffers,
+                        (size_t)a->graph->buffer_floats * sizeof(float));
+    assert_int_equal(a->state->steps, b->state->steps);
+    assert_int_equal(a->state->batches_tracked[0], b->state->batches_tracked[0]);
+}
+
+static void test_graph_is_eager(void **state)
+{
+    struct scene captured, eager, failed;
+    double losses[3][STEPS];
+    (void)state;
+    open_scene(&captured);
+    train(&captured, STEPS, losses[0]);
+    assert_int_equal(rs_host_wishes.captures, 1); /* the full batch; the short one stays eager */
+    assert_int_equal(rs_host_wishes.launches, STEPS - 2 - STEPS / 4);
+
+    setenv("RSTREAM_CUDA_GRAPH", "off", 1);
+    open_scene(&eager);
+    unsetenv("RSTREAM_CUDA_GRAPH");
+    train(&eager, STEPS, losses[1]);
+    assert_int_equal(rs_host_wishes.captures, 0);
+
+    open_scene(&failed);
+    rs_host_wishes.fail_capture = 1;
+    train(&failed, STEPS, losses[2]);
+    assert_int_equal(rs_host_wishes.launches, 0);
+
+    assert_memory_equal(losses[0], losses[1], sizeof(losses[0]));
+    assert_memory_equal(losses[0], losses[2], sizeof(losses[0]));
+    assert_same_state(&captured, &eager);
+    assert_same_state(&captured, &failed);
+    close_scene(&captured);
+    close_scene(&eager);
+    close_scene(&failed);
+}
+
+/* Uploads run ahead into free slots; results are taken late; an evaluation between steps. */
+static void test_stream_is_sync(void **state)
+{
+    struct scene sync, streamed;
+    const struct rs_stream_ops *ops = rs_backend_cuda.stream;
+    double losses[2][STEPS];
+    (void)state;
+    open_scene(&sync);
+    train(&sync, STEPS, losses[0]);
+    open_scene(&streamed);
+    rs_host_wishes.late = 2;
+    uint64_t uploads = 0, steps = 0, results = 0, again = 0;
+    while (results < STEPS) {
+        struct rs_step_result result = {.loss_sum = 0};
+        const uint32_t next = (uint32_t)(uploads % ops->slots), slot = (uint32_t)(steps % ops->slots);
+        if (uploads < STEPS && uploads < steps + ops->slots) {
+            const int code = ops->released(streamed.plan, next, &streamed.err);
+            assert_true(code == 0 || code == RS_AGAIN);
+            const struct rs_batch_input input = batch(&streamed, uploads);
+            if (code == 0)
+                assert_int_equal(ops->upload(streamed.plan, next, &input, &streamed.err), 0);
+            uploads += code == 0;
+            again += code == RS_AGAIN;
+        }
+        if (steps < uploads) {
+            assert_int_equal(ops->train(streamed.plan, slot, 0.01f, steps, &streamed.err), 0);
+            steps++;
+        }
+        if (results < steps) {
+            const int code = ops->result(streamed.plan, results, &result, &streamed.err);
+            assert_true(code == 0 || code == RS_AGAIN);
+            if (code == 0)
+                losses[1][results++] = result.loss_sum;
+        }
+    }
+    assert_true(again > 0);
+    assert_int_equal(ops->drain(streamed.plan, &streamed.err), 0);
+    assert_int_equal(rs_backend_cuda.store(streamed.plan, streamed.state, &streamed.err), 0);
+    assert_memory_equal(losses[0], losses[1], sizeof(losses[0]));
+    assert_same_state(&sync, &streamed);
+    close_scene(&sync);
+    close_scene(&streamed);
+}
+
+static void test_stream_misuse(void **state)
+{
+    struct scene s;
+    const struct rs_stream_ops *ops = rs_backend_cuda.stream;
+    struct rs_step_result result = {.loss_sum = 0};
+    (void)state;
+    open_scene(&s);
+    struct rs_batch_input input = batch(&s, 0);
+    assert_int_equal(ops->released(s.plan, 0, &s.err), 0);
+    assert_int_equal(ops->uploaded(s.plan, 0, &s.err), 0);
+    assert_int_equal(ops->train(s.plan, 0, 0.01f, 0, &s.err), RS_E_USAGE); /* nothing there */
+    assert_int_equal(ops->upload(s.plan, ops->slots, &input, &s.err), RS_E_USAGE);
+    assert_int_equal(ops->upload(s.plan, 0, &input, &s.err), 0);
+    assert_int_equal(ops->released(s.plan, 0, &s.err), RS_AGAIN);
+    assert_int_equal(ops->upload(s.plan, 0, &input, &s.err), RS_E_USAGE);  /* would overwrite it */
+    assert_int_equal(ops->train(s.plan, 0, 0.01f, 1, &s.err), RS_E_USAGE); /* ticket 0 comes first */
+    assert_int_equal(ops->result(s.plan, 0, &result, &s.err), RS_E_USAGE);
+    assert_int_equal(ops->train(s.plan, 0, 0.01f, 0, &s.err), 0);
+    for (uint64_t ticket = 1; ticket < RS_STREAM_RESULTS; ticket++) {
+        assert_int_equal(ops->upload(s.plan, 1, &input, &s.err), 0);
+        assert_int_equal(ops->eval(s.plan, 1, ticket, &s.err), 0);
+    }
+    assert_int_equal(ops->upload(s.plan, 1, &input, &s.err), 0);
+    assert_int_equal(ops->eval(s.plan, 1, RS_STREAM_RESULTS, &s.err), RS_E_USAGE); /* the ring is full */
+    assert_int_equal(ops->result(s.plan, 0, &result, &s.err), 0);
+    assert_int_equal(ops->eval(s.plan, 1, RS_STREAM_RESULTS, &s.err), 0);
+    input.count = 63;
+    assert_int_equal(ops->upload(s.plan, 0, &input, &s.err), RS_E_USAGE);
+    close_scene(&s);
+}
+
+/* Whatever call fails, the step says so and nothing leaks; the next step runs. */
+static void test_failing_calls(void **state)
+{
+    struct scene s;
+    (void)state;
+    open_scene(&s);
+    const struct rs_batch_input input = batch(&s, 0);
+    struct rs_step_result result = {.loss_sum = 0};
+    rs_host_wishes.calls = 0;
+    assert_int_equal(rs_backend_cuda.train_step(s.plan, &input, 0.01f, &result, &s.err), 0);
+    const uint32_t calls = rs_host_wishes.calls;
+    assert_true(calls > 50);
+    for (uint32_t i = 3; i <= calls; i++) { /* 1 and 2 upload: the batch isn't there then */
+        struct scene t;
+        open_scene(&t);
+        rs_host_wishes.calls = 0;
+        rs_host_wishes.fail_after = i;
+        assert_int_equal(rs_backend_cuda.train_step(t.plan, &input, 0.01f, &result, &t.err), RS_E_BACKEND);
+        close_scene(&t);
+    }
+    close_scene(&s);
+}
+
+static void test_refusals(void **state)
+{
+    struct rs_device *device;
+    struct rs_plan *plan;
+    struct rs_error err = {0};
+    struct rs_graph *g;
+    (void)state;
+    memset(&rs_host_wishes, 0, sizeof(rs_host_wishes));
+    struct rs_plan_options options = {.train_batches = {2}};
+    assert_int_equal(rs_backend_cuda.open(&device, 1, &err), 0);
+
+    assert_int_equal(rs_graph_create(&g, (struct rs_shape){3, 8, 8}, &err), 0);
+    int at = rs_graph_linear(g, "hidden", rs_graph_conv2d(g, "conv", 0, 8, 3, 1, 1, 0, &err), 16, &err);
+    at = rs_graph_linear(g, "classifier", rs_graph_relu(g, "relu", at, &err), 3, &err);
+    assert_true(rs_graph_cross_entropy(g, "loss", at, &err) > 0);
+    assert_int_equal(rs_backend_cuda.compile(device, g, &options, &plan, &err), RS_E_UNSUPPORTED);
+    assert_non_null(strstr(err.message, "hidden"));
+    rs_graph_destroy(g);
+
+    assert_int_equal(rs_graph_create(&g, (struct rs_shape){3, 8, 8}, &err), 0);
+    (void)rs_graph_conv2d(g, "lost", 0, 8, 3, 1, 1, 0, &err);
+    at = rs_graph_linear(g, "classifier", rs_graph_conv2d(g, "conv", 0, 8, 3, 1, 1, 0, &err), 3, &err);
+    assert_true(rs_graph_cross_entropy(g, "loss", at, &err) > 0);
+    assert_int_equal(rs_backend_cuda.compile(device, g, &options, &plan, &err), RS_E_UNSUPPORTED);
+    assert_non_null(strstr(err.message, "lost"));
+    rs_graph_destroy(g);
+
+    options.train_batches[0] = 0;
+    assert_int_equal(rs_case_at(0)->build(&g, &err), 0);
+    assert_int_equal(rs_backend_cuda.compile(device, g, &options, &plan, &err), RS_E_USAGE);
+    rs_graph_destroy(g);
+    rs_backend_cuda.close(device);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_against_ref),    cmocka_unit_test(test_graph_is_eager),
+        cmocka_unit_test(test_stream_is_sync), cmocka_unit_test(test_stream_misuse),
+        cmocka_unit_test(test_failing_calls),  cmocka_unit_test(test_refusals),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
