@@ -55,8 +55,9 @@ static uint32_t find_or_add(struct rs_spans *s, const char *text)
         i++;
     if (i < s->name_count)
         return i;
-    RS_ASSERT(i < RS_SPAN_NAMES_MAX && strlen(text) < RS__NAME_BYTES && is_plain(text));
-    strcpy(s->names[i].text, text);
+    size_t bytes = strlen(text) + 1;
+    RS_ASSERT(i < RS_SPAN_NAMES_MAX && bytes <= RS__NAME_BYTES && is_plain(text));
+    memcpy(s->names[i].text, text, bytes);
     s->names[i].registered = rs__nvtx_register(s->domain, text);
     s->name_count++;
     return i;

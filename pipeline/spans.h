@@ -2,7 +2,7 @@
  *
  * How it works: a thread of a run has a lane. It brackets its work with begin and end, each with a registered
  * name and a batch number. Every bracket is an NVTX range in the domain "rstream" where a tool
- * like nsys listens; where none does, a pair of calls costs two to seven nanoseconds. When a trace file
+ * like nsys listens; where none does, a pair of calls costs three to ten nanoseconds. When a trace file
  * is asked for, each lane also keeps its spans and counters in memory of a fixed size, and rs_spans_write
  * puts them into one file in Chrome's trace event format, which Perfetto reads: a row a thread, a counter a
  * row. What no longer fits is counted, not kept.

@@ -1,8 +1,9 @@
 /* backward.c: appends the operations of the backward pass, last node first.
  *
- * How it works: a node's gradient is the sum of what its consumers give. Up to two tensors are kept apart, for
- * operations that add them as they read; a third one is summed into the first. A gradient has the node's own form: plain for
- * a linear, blocked for the others. Tensors are never changed once written, so one may stand in several lists. */
+ * How it works: a node's gradient is the sum of what its consumers give. Up to two tensors are kept apart,
+ * for operations that add them as they read; a third one is summed into the first. A gradient has the node's
+ * own form: plain for a linear, blocked for the others. Tensors are never changed once written, so one may
+ * stand in several lists. */
 #include "plan.h"
 
 /* A linear's output and its gradient are plain, every other node's blocked. */

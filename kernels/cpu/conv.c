@@ -1,14 +1,14 @@
 /* conv.c: convolutions by oneDNN: which algorithm and layout, and the operations of the three passes.
  *
- * How it works: the choice is made once a node, by fixed rules, on the first batch size: the forward pass takes the layout that
- * the library likes, the masters lie as the weight gradient comes out. Every program then asks for exactly those layouts.
- * Rules, from measurements: fp32 stride-1 3x3 convolutions by Winograd where the library has it (2.6, AVX-512);
- * bf16 weight gradients of wide 3x3 convolutions as matrix products (conv_weights.c).
+ * How it works: the choice is made once a node, by fixed rules, on the first batch size: the forward pass
+ * takes the layout that the library likes, the masters lie as the weight gradient comes out. Every program
+ * then asks for exactly those layouts. Rules, from measurements: fp32 stride-1 3x3 convolutions by Winograd
+ * where the library has it (2.6, AVX-512) and a tile is filled; bf16 weight gradients of wide 3x3
+ * convolutions as matrix products (conv_weights.c).
  *
  * Tensors. forward: in x; out y. data gradient: in dy; out dx. weight gradient: in x, dy. */
 #include "plan.h"
 #include <string.h>
-#include <stdlib.h>
 
 struct descs { /* of one convolution at one batch size; owned */
     rs__desc src, weights, bias, dst;
@@ -42,8 +42,7 @@ static dnnl_status_t make_descs(struct descs *d, const struct rs_plan *plan, con
     const dnnl_dims_t weights = {n->out.c, in.c, n->kernel, n->kernel}, bias = {n->out.c};
     const int plain = plan->convs[n - plan->graph->nodes].plain_source;
     memset(d, 0, sizeof *d);
-    dnnl_status_t status =
-        rs__desc_create_tag(&d->src, 4, src, type, plain ? dnnl_nchw : blocked_tag(plan));
+    dnnl_status_t status = rs__desc_create_tag(&d->src, 4, src, type, plain ? dnnl_nchw : blocked_tag(plan));
     if (status == dnnl_success)
         status = rs__desc_create_tag(&d->dst, 4, dst, type, blocked_tag(plan));
     if (status == dnnl_success && n->bias != RS_NONE)
@@ -63,8 +62,9 @@ static dnnl_status_t pass_pd(dnnl_primitive_desc_t *out, const struct rs_plan *p
     const dnnl_data_type_t type = pass == RS__CONV_WEIGHTS ? dnnl_f32 : rs__element_type(plan->element);
     dnnl_status_t status = make_descs(&d, plan, n, batch, fixed, type);
     if (status == dnnl_success) {
-        struct rs__conv_spec spec = {d.src,       d.weights,  pass == RS__CONV_DATA ? NULL : d.bias, d.dst, n->stride,
-                                     n->padding, *algorithm};
+        struct rs__conv_spec spec = {d.src,     d.weights, pass == RS__CONV_DATA ? NULL : d.bias,
+                                     d.dst,     n->stride, n->padding,
+                                     *algorithm};
         status = rs__conv_pd_create(out, plan->device->engine, pass, &spec, hint);
         if (status != dnnl_success && status != dnnl_out_of_memory && *algorithm != dnnl_convolution_direct) {
             *algorithm = spec.algorithm = dnnl_convolution_direct;
@@ -82,13 +82,21 @@ static int wants_winograd(const struct rs_plan *plan, const struct rs_node *n)
     return plan->element != RS__BF16 && n->kernel == 3 && n->stride == 1;
 }
 
-/* From CPU.md: bf16 matrix products beat oneDNN 2.6's direct weight gradient of wide 3x3 convolutions by 1.3 to 4 times. */
+/* Winograd computes tiles of 4x4 outputs: for 3x3 outputs half of a tile is thrown away, and direct skips the
+ * padding. */
+static int fills_tiles(const struct rs_node *n)
+{
+    return n->out.h >= 4 || n->out.w >= 4;
+}
+
+/* From CPU.md: bf16 matrix products beat oneDNN 2.6's direct weight gradient of wide 3x3 convolutions by 1.3
+ * to 4 times. */
 static int wants_matmul(const struct rs_plan *plan, const struct rs_node *n)
 {
     const int32_t in = input_shape(plan, n).c;
     return plan->element == RS__BF16 && n->kernel == 3 && n->bias == RS_NONE && n->out.c >= 256 &&
-           n->out.c % 16 == 0 && in % 16 == 0 && plan->lanes == 16 &&
-           (in >= 512 || in < n->out.c) && !plan->convs[n - plan->graph->nodes].plain_source;
+           n->out.c % 16 == 0 && in % 16 == 0 && plan->lanes == 16 && (in >= 512 || in < n->out.c) &&
+           !plan->convs[n - plan->graph->nodes].plain_source;
 }
 
 /* Where the masters lie: as the weight gradient comes out. */
@@ -135,12 +143,9 @@ int rs__conv_choose(struct rs_plan *plan, int32_t node, uint32_t batch, int trai
     /* up to three channels the library reads plain input fast; more would be padded anyway */
     conv->plain_source = plan->graph->nodes[n->input[0]].op == RS_OP_INPUT && in.c <= 3;
     conv->matmul_weights = training && wants_matmul(plan, n);
-    conv->forward_algorithm = conv->data_algorithm = conv->weights_algorithm =
-        wants_winograd(plan, n) ? dnnl_convolution_winograd : dnnl_convolution_direct;
-    if (getenv("XD")) { const char *x = getenv("XD"); 
-        if (strchr(x, 'f') || (strchr(x,'5') && n->out.w < 4)) conv->forward_algorithm = dnnl_convolution_direct;
-        if (strchr(x, 'd') || (strchr(x,'5') && n->out.w < 4)) conv->data_algorithm = dnnl_convolution_direct;
-        if (strchr(x, 'w')) conv->weights_algorithm = dnnl_convolution_direct; }
+    conv->weights_algorithm = wants_winograd(plan, n) ? dnnl_convolution_winograd : dnnl_convolution_direct;
+    conv->forward_algorithm = conv->data_algorithm =
+        fills_tiles(n) ? conv->weights_algorithm : dnnl_convolution_direct;
     dnnl_status_t status =
         pass_pd(&forward, plan, n, batch, RS__CONV_FORWARD, NULL, &conv->forward_algorithm, NULL);
     if (status != dnnl_success)
@@ -224,8 +229,7 @@ static int append_weights(struct rs__program *p, int32_t node, int32_t src, int3
     dnnl_alg_kind_t algorithm = plan->convs[node].weights_algorithm;
     dnnl_primitive_desc_t pd;
     struct rs__op *op;
-    dnnl_status_t status =
-        pass_pd(&pd, plan, n, p->batch, RS__CONV_WEIGHTS, param->desc, &algorithm, hint);
+    dnnl_status_t status = pass_pd(&pd, plan, n, p->batch, RS__CONV_WEIGHTS, param->desc, &algorithm, hint);
     if (status != dnnl_success)
         return rs__dnnl_failed(err, status, n->name, "weight gradient");
     RS_TRY(append_pass(p, node, "weight gradient", pd, &op, err));
@@ -239,8 +243,8 @@ static int append_weights(struct rs__program *p, int32_t node, int32_t src, int3
     return 0;
 }
 
-static int append_data(struct rs__program *p, int32_t node, int32_t gradient, const_dnnl_primitive_desc_t hint,
-                       struct rs_error *err)
+static int append_data(struct rs__program *p, int32_t node, int32_t gradient,
+                       const_dnnl_primitive_desc_t hint, struct rs_error *err)
 {
     struct rs_plan *plan = p->plan;
     const struct rs__conv *conv = &plan->convs[node];
@@ -261,7 +265,8 @@ static int append_data(struct rs__program *p, int32_t node, int32_t gradient, co
     op->out[0] = dx;
     rs__dnnl_use_tensor(op->dnnl[0], DNNL_ARG_DIFF_DST, gradient);
     rs__dnnl_use_block(op->dnnl[0], DNNL_ARG_WEIGHTS,
-                       conv->backward_copy ? conv->backward_copy : plan->values + plan->params[n->weight].offset);
+                       conv->backward_copy ? conv->backward_copy
+                                           : plan->values + plan->params[n->weight].offset);
     rs__dnnl_use_tensor(op->dnnl[0], DNNL_ARG_DIFF_SRC, dx);
     return dx;
 }

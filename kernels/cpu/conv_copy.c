@@ -1,14 +1,17 @@
-/* conv_copy.c: from a convolution's fp32 master to the layouts and elements that its passes read, once a step.
+/* conv_copy.c: from a convolution's fp32 master to the layouts and elements that its passes read, once a
+ * step.
  *
- * How it works: oneDNN's layouts are made of tiles of 16 input by 16 output channels. Where the master's and the copies' layouts
- * are known ones, one pass reads each tile once and writes both copies; else the library reorders. A pass whose layout and element are the
- * master's reads the master. Copies of a RS__WIDE plan are rounded to bf16 values. */
+ * How it works: oneDNN's layouts are made of tiles of 16 input by 16 output channels. Where the master's and
+ * the copies' layouts are known ones, one pass reads each tile once and writes both copies; else the library
+ * reorders. A pass whose layout and element are the master's reads the master. Copies of a RS__WIDE plan are
+ * rounded to bf16 values. */
 #include "alloc.h"
 #include "plan.h"
 
 #define TILE 16
 
-struct steps { /* distances in elements: to the next tile of outputs, of inputs, to the next tap; rows in a tile */
+struct steps { /* distances in elements: to the next tile of outputs, of inputs, to the next tap; rows in a
+                  tile */
     size_t out, in, tap, row;
 };
 
@@ -45,8 +48,8 @@ static int has_tag(rs__desc desc, const struct weights_shape *s, dnnl_data_type_
 }
 
 /* Fills steps if desc has one of the layouts. */
-static int find_steps(struct steps *steps, rs__desc desc, const struct weights_shape *s, dnnl_data_type_t type,
-                      const struct known *tags, int count)
+static int find_steps(struct steps *steps, rs__desc desc, const struct weights_shape *s,
+                      dnnl_data_type_t type, const struct known *tags, int count)
 {
     const size_t taps = (size_t)(s->kernel * s->kernel), area = TILE * TILE;
     const size_t outs = ((size_t)s->out + TILE - 1) / TILE, ins = ((size_t)s->in + TILE - 1) / TILE;
@@ -80,9 +83,11 @@ static struct rs__tile_copy *find_tiles(const struct rs_plan *plan, const struct
     };
     int known = find_steps(&t.master, plan->params[n->weight].desc, &s, dnnl_f32, master_tags, 2);
     if (known && t.to_forward)
-        known = find_steps(&t.forward, conv->forward, &s, type, bf16 ? forward_bf16_tags : forward_f32_tags, 1);
+        known =
+            find_steps(&t.forward, conv->forward, &s, type, bf16 ? forward_bf16_tags : forward_f32_tags, 1);
     if (known && t.to_backward)
-        known = find_steps(&t.backward, conv->backward, &s, type, bf16 ? backward_bf16_tags : backward_f32_tags, 2);
+        known = find_steps(&t.backward, conv->backward, &s, type,
+                           bf16 ? backward_bf16_tags : backward_f32_tags, 2);
     if (!known)
         return NULL;
     struct rs__tile_copy *copy = rs_alloc(sizeof(*copy));

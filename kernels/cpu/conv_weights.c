@@ -1,8 +1,9 @@
 /* conv_weights.c: a convolution's weight gradient as one matrix product a tap.
  *
- * How it works: dW[kh][kw] = X^T dY over all outputs whose tap (kh, kw) falls inside the input. For each tap the valid
- * pixels of both tensors are gathered as rows of channels, then multiplied: [input channels x pixels] by
- * [pixels x output channels]. The masters of such a convolution lie tap by tap (hwio), so each product writes its part.
+ * How it works: dW[kh][kw] = X^T dY over all outputs whose tap (kh, kw) falls inside the input. For each tap
+ * the valid pixels of both tensors are gathered as rows of channels, then multiplied: [input channels x
+ * pixels] by [pixels x output channels]. The masters of such a convolution lie tap by tap (hwio), so each
+ * product writes its part.
  *
  * Tensors: in x, dy; out the two matrices. */
 #include "plan.h"
@@ -40,7 +41,7 @@ static size_t tap_rows(struct tap t)
 struct gather { /* from a blocked tensor's pixels (h * step + h_offset, …) to rows of channels */
     const char *from;
     char *to;
-    size_t blocks, cell;         /* cell: bytes of a vector */
+    size_t blocks, cell; /* cell: bytes of a vector */
     int32_t h, w, step, h_offset, w_offset;
 };
 
@@ -151,7 +152,8 @@ int rs__conv_append_matmul(struct rs__program *p, int32_t node, int32_t src, int
         rs__dnnl_use_tensor(op->dnnl[i], DNNL_ARG_SRC, a);
         rs__dnnl_use_tensor(op->dnnl[i], DNNL_ARG_WEIGHTS, b);
         rs__dnnl_use_block(op->dnnl[i], DNNL_ARG_DST,
-                           plan->gradients + plan->params[n->weight].offset + i * (size_t)in.c * (size_t)n->out.c);
+                           plan->gradients + plan->params[n->weight].offset +
+                               i * (size_t)in.c * (size_t)n->out.c);
     }
     return 0;
 }

@@ -7,7 +7,8 @@
 #include <string.h>
 #include <unistd.h>
 
-/* oneDNN's ISAs are sets of bits; its environment variable DNNL_MAX_CPU_ISA caps them, and with them our kernels. */
+/* oneDNN's ISAs are sets of bits; its environment variable DNNL_MAX_CPU_ISA caps them, and with them our
+ * kernels. */
 static int has_isa(dnnl_cpu_isa_t isa)
 {
     return ((unsigned)dnnl_get_effective_cpu_isa() & (unsigned)isa) == (unsigned)isa;
@@ -25,8 +26,8 @@ static int has_bf16(void)
     return has_isa(dnnl_cpu_isa_avx512_core_bf16);
 }
 
-/* Intel's cores run vdpbf16ps at a quarter of the rate of an fp32 FMA (measured on Sapphire Rapids: 173 GFLOP/s beside 352 on
- * two cores), AMD's Zen 4 and 5 at the same rate; with AMX oneDNN doesn't use it. */
+/* Intel's cores run vdpbf16ps at a quarter of the rate of an fp32 FMA (measured on Sapphire Rapids: 173
+ * GFLOP/s beside 352 on two cores), AMD's Zen 4 and 5 at the same rate; with AMX oneDNN doesn't use it. */
 static int has_slow_bf16(void)
 {
     __builtin_cpu_init();
@@ -64,8 +65,8 @@ static int cpu_probe(struct rs_device_info *info, struct rs_error *err)
     cpu_name(name, sizeof name);
     memset(info, 0, sizeof *info);
     snprintf(info->name, sizeof info->name, "%s, %d threads", name, omp_get_num_procs());
-    snprintf(info->library, sizeof info->library, "oneDNN %d.%d.%d, %s kernels", version->major, version->minor,
-             version->patch, kernels_for_machine()->name);
+    snprintf(info->library, sizeof info->library, "oneDNN %d.%d.%d, %s kernels", version->major,
+             version->minor, version->patch, kernels_for_machine()->name);
     snprintf(info->precisions, sizeof info->precisions, "%s", has_bf16() ? "fp32 bf16" : "fp32");
     info->memory_bytes = (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE);
     return 0;
@@ -86,7 +87,8 @@ static int cpu_open(struct rs_device **out, uint32_t threads, struct rs_error *e
 {
     *out = NULL;
     if (threads == 0 || threads > 4096)
-        return rs_error_set(err, RS_E_USAGE, "%u compute threads: give 1 or more, at most one a core", threads);
+        return rs_error_set(err, RS_E_USAGE, "%u compute threads: give 1 or more, at most one a core",
+                            threads);
     struct rs_device *device = rs_calloc(1, sizeof(*device));
     if (!device)
         return rs_error_set(err, RS_E_NOMEM, "out of memory for a device");
@@ -127,8 +129,9 @@ static int cpu_compile(struct rs_device *device, const struct rs_graph *graph,
     *out = NULL;
     if (options->precision == RS_PRECISION_BF16) {
         if (!has_bf16())
-            return rs_error_set(err, RS_E_UNSUPPORTED,
-                                "bf16 needs a CPU with AVX512_BF16, which this one lacks: use --precision fp32");
+            return rs_error_set(
+                err, RS_E_UNSUPPORTED,
+                "bf16 needs a CPU with AVX512_BF16, which this one lacks: use --precision fp32");
         int wide = device->bf16 == RS_CPU_BF16_WIDE || (device->bf16 == RS_CPU_BF16_AUTO && has_slow_bf16());
         element = wide ? RS__WIDE : RS__BF16;
     }

@@ -2,7 +2,8 @@
 #include "dnnl_compat.h"
 #include <stdlib.h>
 
-/* Attributes that leave the scratchpad to the caller, so that a step allocates nothing and all primitives share one. */
+/* Attributes that leave the scratchpad to the caller, so that a step allocates nothing and all primitives
+ * share one. */
 static dnnl_status_t attributes(dnnl_primitive_attr_t *out)
 {
     dnnl_status_t status = dnnl_primitive_attr_create(out);
@@ -56,12 +57,13 @@ static dnnl_status_t conv_pd(dnnl_primitive_desc_t *out, dnnl_engine_t engine, e
                                                                     s->weights, s->dst, stride, dilation,
                                                                     padding, padding, hint, attr);
     case RS__CONV_WEIGHTS:
-        return dnnl_convolution_backward_weights_primitive_desc_create(out, engine, s->algorithm, s->src,
-                                                                       s->weights, s->bias, s->dst, stride,
-                                                                       dilation, padding, padding, hint, attr);
+        return dnnl_convolution_backward_weights_primitive_desc_create(
+            out, engine, s->algorithm, s->src, s->weights, s->bias, s->dst, stride, dilation, padding,
+            padding, hint, attr);
     default:
         return dnnl_convolution_forward_primitive_desc_create(
-            out, engine, dnnl_forward_training, s->algorithm, s->src, s->weights, s->bias, s->dst, stride, dilation, padding, padding, attr);
+            out, engine, dnnl_forward_training, s->algorithm, s->src, s->weights, s->bias, s->dst, stride,
+            dilation, padding, padding, attr);
     }
 }
 
@@ -129,8 +131,8 @@ static dnnl_status_t conv_pd(dnnl_primitive_desc_t *out, dnnl_engine_t engine, e
                                                              s->dst, stride, padding, padding);
         break;
     default:
-        status = dnnl_convolution_forward_desc_init(
-            &op, dnnl_forward_training, s->algorithm, s->src, s->weights, s->bias, s->dst, stride, padding, padding);
+        status = dnnl_convolution_forward_desc_init(&op, dnnl_forward_training, s->algorithm, s->src,
+                                                    s->weights, s->bias, s->dst, stride, padding, padding);
     }
     return status == dnnl_success ? dnnl_primitive_desc_create(out, &op, attr, engine, hint) : status;
 }

@@ -1,8 +1,8 @@
 /* dnnl_compat.h: the few calls whose form differs between oneDNN 2.6 and 3.x, in one form.
  *
- * How it works: a descriptor is a pointer in both versions (2.x: to a struct, 3.x: an opaque handle), here rs__desc.
- * Queries give borrowed ones, rs__desc_create_* give owned ones. Everything that has the same form in both versions
- * (memory, execute, destroy, queries) is called directly, by name, never by a literal value.
+ * How it works: a descriptor is a pointer in both versions (2.x: to a struct, 3.x: an opaque handle), here
+ * rs__desc. Queries give borrowed ones, rs__desc_create_* give owned ones. Everything that has the same form
+ * in both versions (memory, execute, destroy, queries) is called directly, by name, never by a literal value.
  * Functions return oneDNN's status; the caller turns it into RS_E_BACKEND with the node's name.
  *
  * Owner: the caller owns what a create function gives. @thread any.

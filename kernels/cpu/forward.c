@@ -2,7 +2,8 @@
 #include "plan.h"
 
 /* Appends a conversion of tensor `from` of a node into a new tensor of the form; its index. */
-static int convert(struct rs__program *p, int32_t node, int32_t from, enum rs__form form, struct rs_error *err)
+static int convert(struct rs__program *p, int32_t node, int32_t from, enum rs__form form,
+                   struct rs_error *err)
 {
     struct rs__op *op;
     int to = rs__program_tensor(p, form, p->plan->graph->nodes[node].out, 0, err);
@@ -83,8 +84,8 @@ static int append_norm(struct rs__program *p, int32_t node, struct rs_error *err
     }
     int to = output(p, node, err);
     RS_TRY(to);
-    RS_TRY(rs__program_op(p, group->norm, "forward", p->training ? rs__run_norm_train : rs__run_norm_eval, &op,
-                          err));
+    RS_TRY(rs__program_op(p, group->norm, "forward", p->training ? rs__run_norm_train : rs__run_norm_eval,
+                          &op, err));
     op->in[0] = x;
     op->in[1] = residual;
     op->out[0] = to;

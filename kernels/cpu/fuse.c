@@ -1,8 +1,10 @@
-/* fuse.c: which nodes one operation computes: batch norm, its ReLU, the sum of a residual block, the ReLU after it.
+/* fuse.c: which nodes one operation computes: batch norm, its ReLU, the sum of a residual block, the ReLU
+ * after it.
  *
- * How it works: from each batch norm forward, as long as the output has one consumer of the next kind. The last node of a group
- * has its operation; the others are absorbed. A ReLU after a sum whose addends are both ReLU outputs changes nothing: they
- * are at least 0, and where the sum is 0 both addends are, so their own ReLUs stop the gradient. It is left out. */
+ * How it works: from each batch norm forward, as long as the output has one consumer of the next kind. The
+ * last node of a group has its operation; the others are absorbed. A ReLU after a sum whose addends are both
+ * ReLU outputs changes nothing: they are at least 0, and where the sum is 0 both addends are, so their own
+ * ReLUs stop the gradient. It is left out. */
 #include "alloc.h"
 #include "plan.h"
 
@@ -16,7 +18,8 @@ static int32_t sole_consumer(const struct rs_graph *g, const struct use *uses, i
 }
 
 /* Follows the batch norm at `norm`; ends by writing the group at its last node. */
-static void fuse_norm(const struct rs_graph *g, const struct use *uses, struct rs__group *groups, int32_t norm)
+static void fuse_norm(const struct rs_graph *g, const struct use *uses, struct rs__group *groups,
+                      int32_t norm)
 {
     struct rs__group group = {.norm = norm, .residual = RS_NONE};
     int32_t last = norm;

@@ -1,5 +1,6 @@
 /* head.c: linear layers and the loss, in fp32 on plain tensors: samples x features.
- * Tensors. linear forward: in x; out y. linear backward: in x, dy; out dx. loss: in logits; out their gradient. */
+ * Tensors. linear forward: in x; out y. linear backward: in x, dy; out dx. loss: in logits; out their
+ * gradient. */
 #include "plan.h"
 #include <math.h>
 #include <string.h>
@@ -8,7 +9,8 @@ struct matrix { /* rows x columns with strides in elements */
     dnnl_dim_t rows, columns, row_stride, column_stride;
 };
 
-static dnnl_status_t matmul_pd(dnnl_primitive_desc_t *out, dnnl_engine_t engine, struct matrix a, struct matrix b)
+static dnnl_status_t matmul_pd(dnnl_primitive_desc_t *out, dnnl_engine_t engine, struct matrix a,
+                               struct matrix b)
 {
     const struct matrix c = {a.rows, b.columns, b.columns, 1};
     const struct matrix *all[3] = {&a, &b, &c};
@@ -27,8 +29,8 @@ static dnnl_status_t matmul_pd(dnnl_primitive_desc_t *out, dnnl_engine_t engine,
 }
 
 /* A primitive for c = a x b of a linear; where the factors lie, the caller says. */
-static int product(struct rs__dnnl **out, struct rs__program *p, int32_t node, struct matrix a, struct matrix b,
-                   struct rs_error *err)
+static int product(struct rs__dnnl **out, struct rs__program *p, int32_t node, struct matrix a,
+                   struct matrix b, struct rs_error *err)
 {
     dnnl_primitive_desc_t pd;
     const char *name = p->plan->graph->nodes[node].name;
@@ -137,7 +139,8 @@ int rs__run_linear_backward(const struct rs__op *op, const struct rs__call *call
     return 0;
 }
 
-/* One sample's softmax: the probabilities into out (may be NULL), the loss returned: log(sum(exp(x - max))) + max - x[label]. */
+/* One sample's softmax: the probabilities into out (may be NULL), the loss returned: log(sum(exp(x - max))) +
+ * max - x[label]. */
 static double softmax(const float *logits, int32_t classes, int32_t label, float scale, float *out)
 {
     float top = logits[0];

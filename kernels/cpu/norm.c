@@ -1,16 +1,18 @@
 /* norm.c: batch norm with what is fused behind it: statistics, normalization, gradients.
  *
- * How it works: every plane (one sample, one channel block) gives partial results in float; they are combined for a channel
- * in double, sample by sample, so the result does not depend on the number of threads. Planes are walked in memory order.
- * Means of squares: each plane's own mean and squared distances from it, combined by Chan, Golub and LeVeque's formula
+ * How it works: every plane (one sample, one channel block) gives partial results in float; they are combined
+ * for a channel in double, sample by sample, so the result does not depend on the number of threads. Planes
+ * are walked in memory order. Means of squares: each plane's own mean and squared distances from it, combined
+ * by Chan, Golub and LeVeque's formula
  * ("Updating formulae and a pairwise algorithm for computing sample variances", 1979).
- * The backward pass recomputes the ReLU's input instead of storing it: the same two operations give the same bits.
+ * The backward pass recomputes the ReLU's input instead of storing it: the same two operations give the same
+ * bits.
  *
  * Tensors. forward: in x, residual; out y. backward: in x, dy, dy, z; out dx, dr (see backward.c). */
 #include "plan.h"
 #include <math.h>
 
-struct planes { /* how an operation's tensors are cut */
+struct planes {                          /* how an operation's tensors are cut */
     size_t count, blocks, pixels, bytes; /* bytes of one plane */
     size_t lanes;
 };

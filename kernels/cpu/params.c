@@ -1,8 +1,9 @@
 /* params.c: where parameters lie inside a plan, and the way in and out.
  *
- * How it works: a parameter has the same place and layout in four arenas: values, gradients, both moments. A convolution's weights
- * lie in the layout its weight gradient comes out in, channels padded with zeros; vectors are padded to 16; a
- * linear's weights are plain. The optimizer is elementwise and keeps zeros zero, so layouts don't matter to it. */
+ * How it works: a parameter has the same place and layout in four arenas: values, gradients, both moments. A
+ * convolution's weights lie in the layout its weight gradient comes out in, channels padded with zeros;
+ * vectors are padded to 16; a linear's weights are plain. The optimizer is elementwise and keeps zeros zero,
+ * so layouts don't matter to it. */
 #include "alloc.h"
 #include "plan.h"
 #include <string.h>
@@ -27,7 +28,8 @@ int rs__params_layout(struct rs_plan *plan, struct rs_error *err)
     plan->batches_tracked = rs_calloc((size_t)plan->graph->norm_count + 1, sizeof(int64_t));
     if (!plan->values || !plan->gradients || !plan->moment1 || !plan->moment2 || !plan->buffers ||
         !plan->batches_tracked)
-        return rs_error_set(err, RS_E_NOMEM, "out of memory for %zu parameters and their optimizer state", offset);
+        return rs_error_set(err, RS_E_NOMEM, "out of memory for %zu parameters and their optimizer state",
+                            offset);
     return 0;
 }
 

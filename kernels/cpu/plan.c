@@ -16,16 +16,18 @@ static void mark_gradients(struct rs_plan *plan)
 }
 
 /* A batch norm over one value has no variance; PyTorch refuses it too. */
-static int check_norms(const struct rs_graph *graph, const struct rs_plan_options *options, struct rs_error *err)
+static int check_norms(const struct rs_graph *graph, const struct rs_plan_options *options,
+                       struct rs_error *err)
 {
     for (int32_t i = 0; i < graph->node_count; i++)
         for (int k = 0; k < RS_BATCH_SIZES_MAX && options->train_batches[k]; k++)
             if (graph->nodes[i].op == RS_OP_BATCH_NORM &&
                 options->train_batches[k] * rs__pixels(graph->nodes[i].out) == 1)
-                return rs_error_set(err, RS_E_SHAPE,
-                                    "%s: a batch of one sample gives one value a channel, which has no variance: "
-                                    "use a larger --batch-size",
-                                    graph->nodes[i].name);
+                return rs_error_set(
+                    err, RS_E_SHAPE,
+                    "%s: a batch of one sample gives one value a channel, which has no variance: "
+                    "use a larger --batch-size",
+                    graph->nodes[i].name);
     return 0;
 }
 
@@ -39,7 +41,8 @@ static int check(const struct rs_graph *graph, const struct rs_plan_options *opt
         return rs_error_set(err, RS_E_USAGE, "a plan needs a batch size, for training or for evaluation");
     for (int32_t i = 0; i < graph->node_count; i++)
         if (graph->nodes[i].op == RS_OP_MAX_POOL && graph->nodes[i].kernel > 255)
-            return rs_error_set(err, RS_E_UNSUPPORTED, "%s: the cpu backend pools windows of up to 255 pixels",
+            return rs_error_set(err, RS_E_UNSUPPORTED,
+                                "%s: the cpu backend pools windows of up to 255 pixels",
                                 graph->nodes[i].name);
     return check_norms(graph, options, err);
 }
@@ -90,7 +93,8 @@ static int choose_convs(struct rs_plan *plan, struct rs_error *err)
     const int training = o->train_batches[0] != 0;
     for (int32_t i = 0; i < plan->graph->node_count; i++)
         if (plan->graph->nodes[i].op == RS_OP_CONV2D)
-            RS_TRY(rs__conv_choose(plan, i, training ? o->train_batches[0] : o->eval_batches[0], training, err));
+            RS_TRY(
+                rs__conv_choose(plan, i, training ? o->train_batches[0] : o->eval_batches[0], training, err));
     RS_TRY(rs__params_layout(plan, err));
     for (int32_t i = 0; i < plan->graph->node_count; i++)
         if (plan->convs[i].node)
@@ -119,7 +123,8 @@ static void measure_scratch(struct rs_plan *plan, const struct rs__program *p)
     for (int32_t i = 0; i < plan->graph->node_count; i++) {
         const struct rs_node *n = &plan->graph->nodes[i];
         if (n->op == RS_OP_BATCH_NORM)
-            plan->sums_floats = larger(plan->sums_floats, 2 * plan->lanes * rs__blocks(plan, n->out.c) * p->batch);
+            plan->sums_floats =
+                larger(plan->sums_floats, 2 * plan->lanes * rs__blocks(plan, n->out.c) * p->batch);
         if (n->op == RS_OP_MAX_POOL || n->op == RS_OP_AVG_POOL)
             plan->pool_floats =
                 larger(plan->pool_floats, plan->lanes * rs__pixels(plan->graph->nodes[n->input[0]].out));
@@ -142,9 +147,10 @@ static int bind(struct rs_plan *plan, struct rs_error *err)
     plan->sums = rs_calloc(plan->sums_floats + 16, sizeof(float));
     plan->pool_scratch = rs_calloc(plan->pool_floats * plan->device->threads + 16, sizeof(float));
     if (!plan->arena || !plan->scratchpad || !plan->sums || !plan->pool_scratch)
-        return rs_error_set(err, RS_E_NOMEM,
-                            "out of memory for %zu MiB of activations: use a smaller --batch-size or --eval-batch-size",
-                            (arena + plan->scratchpad_bytes) >> 20);
+        return rs_error_set(
+            err, RS_E_NOMEM,
+            "out of memory for %zu MiB of activations: use a smaller --batch-size or --eval-batch-size",
+            (arena + plan->scratchpad_bytes) >> 20);
     for (int k = 0; k < 2 * RS_BATCH_SIZES_MAX; k++) {
         struct rs__program *p = plan->programs[k / RS_BATCH_SIZES_MAX][k % RS_BATCH_SIZES_MAX];
         if (p)
@@ -201,10 +207,10 @@ void rs__plan_destroy(struct rs_plan *plan)
         rs__conv_release(&plan->convs[i]);
     for (int32_t i = 0; plan->params && i < plan->graph->param_count; i++)
         rs__desc_destroy(plan->params[i].desc);
-    void *blocks[] = {plan->groups,     plan->params,     plan->convs,        plan->norms,   plan->needs_grad,
-                      plan->values,     plan->gradients,  plan->moment1,      plan->moment2, plan->buffers,
-                      plan->norm_block, plan->sums,       plan->pool_scratch, plan->arena,   plan->scratchpad,
-                      plan->batches_tracked};
+    void *blocks[] = {plan->groups,       plan->params,  plan->convs,      plan->norms,
+                      plan->needs_grad,   plan->values,  plan->gradients,  plan->moment1,
+                      plan->moment2,      plan->buffers, plan->norm_block, plan->sums,
+                      plan->pool_scratch, plan->arena,   plan->scratchpad, plan->batches_tracked};
     for (size_t i = 0; i < sizeof blocks / sizeof *blocks; i++)
         rs_free(blocks[i]);
     rs_free(plan);

@@ -1,9 +1,10 @@
 /* plan.h: the inside of the CPU backend: devices, plans, programs, operations, tensors.
  *
- * How it works: compile (plan.c) looks for nodes to fuse (fuse.c), chooses every convolution's layouts (conv.c), lays out the
- * parameters (params.c), and builds one program a batch size and mode (forward.c, backward.c append
- * operations). A tensor knows its first and last operation; arena.c gives tensors that never live at once the
- * same memory. All programs share one arena, one scratchpad and the parameters. Last, operations are bound to addresses.
+ * How it works: compile (plan.c) looks for nodes to fuse (fuse.c), chooses every convolution's layouts
+ * (conv.c), lays out the parameters (params.c), and builds one program a batch size and mode (forward.c,
+ * backward.c append operations). A tensor knows its first and last operation; arena.c gives tensors that
+ * never live at once the same memory. All programs share one arena, one scratchpad and the parameters. Last,
+ * operations are bound to addresses.
  *
  * Owner: the plan owns everything here; a program owns its operations and tensors.
  * @thread the plan's; operations open OpenMP parallel regions of device->threads threads.
@@ -89,14 +90,14 @@ void rs__dnnl_destroy(struct rs__dnnl *d);
 void rs__dnnl_use_tensor(struct rs__dnnl *d, int argument, int32_t tensor);
 void rs__dnnl_use_block(struct rs__dnnl *d, int argument, void *block);
 /* Makes the memory objects; program is NULL where no tensor is used. After the arenas are there. */
-int rs__dnnl_bind(struct rs__dnnl *d, struct rs_plan *plan, const struct rs__program *program, const char *what,
-                  struct rs_error *err);
+int rs__dnnl_bind(struct rs__dnnl *d, struct rs_plan *plan, const struct rs__program *program,
+                  const char *what, struct rs_error *err);
 int rs__dnnl_run(const struct rs__dnnl *d, const struct rs__call *call, const char *what);
 /* A oneDNN status as ours, with the name of what was asked for. */
 int rs__dnnl_failed(struct rs_error *err, dnnl_status_t status, const char *what, const char *phase);
 /* Reorders once, outside of steps: load and store. */
-int rs__dnnl_reorder_now(struct rs_device *device, rs__desc from_desc, const void *from, rs__desc to_desc, void *to,
-                         const char *what, struct rs_error *err);
+int rs__dnnl_reorder_now(struct rs_device *device, rs__desc from_desc, const void *from, rs__desc to_desc,
+                         void *to, const char *what, struct rs_error *err);
 
 /* ---- programs ---- */
 
@@ -112,14 +113,15 @@ struct rs__program {
     void **at;          /* addresses of tensors; the input's changes with every call */
     double *seconds;    /* of each operation in the last profiled run */
     size_t arena_bytes; /* what its tensors need */
-    /* while building: a node's output in each form, and its gradient as one or two tensors to be summed; RS_NONE: not there */
+    /* while building: a node's output in each form, and its gradient as one or two tensors to be summed;
+     * RS_NONE: not there */
     int32_t *blocked, *plain;
     int32_t (*grads)[2];
 };
 
 /* Appends a tensor or an operation; an index, or RS_E_NOMEM. */
-int rs__program_tensor(struct rs__program *program, enum rs__form form, struct rs_shape shape, size_t raw_bytes,
-                       struct rs_error *err);
+int rs__program_tensor(struct rs__program *program, enum rs__form form, struct rs_shape shape,
+                       size_t raw_bytes, struct rs_error *err);
 int rs__program_op(struct rs__program *program, int32_t node, const char *phase,
                    int (*run)(const struct rs__op *, const struct rs__call *), struct rs__op **out,
                    struct rs_error *err);
@@ -145,7 +147,8 @@ int rs__value_conv(struct rs__program *program, int32_t node, struct rs_error *e
 
 /* ---- fusion ---- */
 
-struct rs__group { /* what one node's operation computes; for nodes without a part in another's: that node alone */
+struct rs__group {    /* what one node's operation computes; for nodes without a part in another's: that node
+                         alone */
     int32_t norm;     /* the batch norm that leads, or RS_NONE */
     int32_t residual; /* the node whose output is added, or RS_NONE */
     int flags;        /* RS__RELU: a ReLU before the sum; RS__POST_RELU: one after it */
@@ -158,20 +161,22 @@ int rs__fuse(const struct rs_graph *graph, struct rs__group *groups, struct rs_e
 /* ---- plans ---- */
 
 struct rs__param { /* a parameter's place, the same in the arenas of values, gradients and moments */
-    size_t offset;   /* floats */
-    size_t floats;   /* with padding, a multiple of 16 */
-    rs__desc desc;   /* owned: a convolution's weights, else NULL: plain */
+    size_t offset; /* floats */
+    size_t floats; /* with padding, a multiple of 16 */
+    rs__desc desc; /* owned: a convolution's weights, else NULL: plain */
 };
 
 struct rs__conv { /* a convolution's choices, the same in all programs */
     const struct rs_node *node;
-    int plain_source;             /* reads plain input */
-    int matmul_weights;           /* weight gradient as matrix products */
+    int plain_source;   /* reads plain input */
+    int matmul_weights; /* weight gradient as matrix products */
     dnnl_alg_kind_t forward_algorithm, data_algorithm, weights_algorithm;
-    rs__desc forward, backward;   /* owned: layouts of the weights that the passes read; backward NULL if unused */
+    rs__desc forward,
+        backward; /* owned: layouts of the weights that the passes read; backward NULL if unused */
     int forward_is_master, backward_is_master; /* the pass reads the master itself */
     void *forward_copy, *backward_copy;        /* owned, one block if both are the same layout; else NULL */
-    struct rs__dnnl *forward_reorder, *backward_reorder; /* owned, where no hand-written copy knows the layout */
+    struct rs__dnnl *forward_reorder,
+        *backward_reorder;       /* owned, where no hand-written copy knows the layout */
     struct rs__tile_copy *tiles; /* owned, the hand-written copy, or NULL */
 };
 
@@ -188,18 +193,18 @@ struct rs_plan {
     /* owned */
     struct rs__group *groups;
     struct rs__param *params;
-    struct rs__conv *convs;  /* by node; empty for other nodes */
+    struct rs__conv *convs; /* by node; empty for other nodes */
     struct rs__norm *norms;
-    int *needs_grad;         /* by node: a parameter lies in or before it */
+    int *needs_grad;                               /* by node: a parameter lies in or before it */
     float *values, *gradients, *moment1, *moment2; /* param_floats each */
     size_t param_floats;
     float *buffers; /* in the graph's layout */
     int64_t *batches_tracked;
     int64_t steps;
-    float *norm_block;       /* behind norms' pointers */
-    float *sums;             /* scratch of batch norms: two vectors a plane */
+    float *norm_block; /* behind norms' pointers */
+    float *sums;       /* scratch of batch norms: two vectors a plane */
     size_t sums_floats;
-    float *pool_scratch;     /* a plane of floats a thread */
+    float *pool_scratch; /* a plane of floats a thread */
     size_t pool_floats;
     void *arena, *scratchpad;
     size_t scratchpad_bytes;
@@ -211,7 +216,8 @@ int rs__conv_choose(struct rs_plan *plan, int32_t node, uint32_t batch, int trai
 void rs__conv_release(struct rs__conv *conv);
 int rs__conv_append_forward(struct rs__program *p, int32_t node, struct rs_error *err);
 int rs__conv_append_backward(struct rs__program *p, int32_t node, int32_t gradient, struct rs_error *err);
-int rs__conv_append_matmul(struct rs__program *p, int32_t node, int32_t src, int32_t gradient, struct rs_error *err);
+int rs__conv_append_matmul(struct rs__program *p, int32_t node, int32_t src, int32_t gradient,
+                           struct rs_error *err);
 /* conv_copy.c: from the masters to the layouts and elements that convolutions read. */
 int rs__conv_copy_prepare(struct rs_plan *plan, int32_t node, struct rs_error *err);
 int rs__conv_copy_all(struct rs_plan *plan, struct rs_error *err);
@@ -241,12 +247,13 @@ int rs__params_store_gradients(struct rs_plan *plan, float *gradients, struct rs
 void rs__optimizer_step(struct rs_plan *plan, float lr);
 
 /* plan.c */
-int rs__plan_create(struct rs_device *device, const struct rs_graph *graph, const struct rs_plan_options *options,
-                    enum rs__element element, struct rs_plan **out, struct rs_error *err);
+int rs__plan_create(struct rs_device *device, const struct rs_graph *graph,
+                    const struct rs_plan_options *options, enum rs__element element, struct rs_plan **out,
+                    struct rs_error *err);
 void rs__plan_destroy(struct rs_plan *plan);
 /* steps.c */
-int rs__train_step(struct rs_plan *plan, const struct rs_batch_input *input, float lr, struct rs_step_result *result,
-                   struct rs_error *err);
+int rs__train_step(struct rs_plan *plan, const struct rs_batch_input *input, float lr,
+                   struct rs_step_result *result, struct rs_error *err);
 int rs__eval_step(struct rs_plan *plan, const struct rs_batch_input *input, struct rs_step_result *result,
                   struct rs_error *err);
 int rs__profile(struct rs_plan *plan, const struct rs_batch_input *input, char *text, size_t size,

@@ -1,4 +1,5 @@
-/* steps.c: runs a plan's programs: a training step, an evaluation, a profile. Nothing is allocated but by the profile. */
+/* steps.c: runs a plan's programs: a training step, an evaluation, a profile. Nothing is allocated but by the
+ * profile. */
 #include "plan.h"
 #include "alloc.h"
 #include "clock.h"
@@ -18,8 +19,9 @@ static int prepare(struct rs__call *call, int training)
                             call->input->count);
     for (uint32_t i = 0; i < call->input->count; i++)
         if (call->input->labels[i] < 0 || call->input->labels[i] >= plan->graph->classes)
-            return rs_error_set(call->err, RS_E_LIMIT, "sample %u of a batch has label %d; the network has %d classes",
-                                i, call->input->labels[i], plan->graph->classes);
+            return rs_error_set(call->err, RS_E_LIMIT,
+                                "sample %u of a batch has label %d; the network has %d classes", i,
+                                call->input->labels[i], plan->graph->classes);
     omp_set_num_threads((int)plan->device->threads); /* belongs to the calling thread, so at each step */
     return 0;
 }
@@ -101,7 +103,8 @@ int rs__profile(struct rs_plan *plan, const struct rs_batch_input *input, char *
         return rs_error_set(err, RS_E_USAGE, "a profile needs room for its text");
     text[0] = '\0';
     RS_TRY(prepare(&call, 1));
-    float *saved = rs_alloc((3 * plan->param_floats + (size_t)plan->graph->buffer_floats + 1) * sizeof(float));
+    float *saved =
+        rs_alloc((3 * plan->param_floats + (size_t)plan->graph->buffer_floats + 1) * sizeof(float));
     int64_t *tracked = rs_alloc((norms + 1) * sizeof(int64_t));
     int code = RS_E_NOMEM;
     if (saved && tracked) {

@@ -1,6 +1,7 @@
 /* bench_cpu_step.c: the CPU backend's training step of the default network, alone, on one cached batch.
- * Usage: bench_cpu_step [batch 64] [steps 12] [threads 2] [profile]: ms a step (minimum and median) and images a second
- * in fp32 and in each way of bf16, and, asked for, the time of every operation of one step. */
+ * Usage: bench_cpu_step [batch 64] [steps 12] [threads 2] [profile]: ms a step (minimum and median) and
+ * images a second in fp32 and in each way of bf16, and, asked for, the time of every operation of one step.
+ */
 #include "alloc.h"
 #include "clock.h"
 #include "cpu.h"
@@ -64,8 +65,9 @@ static int measure(struct bench *b, struct rs_plan *plan, const char *title)
     }
     qsort(ms, (size_t)b->steps, sizeof(double), by_value);
     if (code >= 0)
-        printf("%-12s batch %u: minimum %.1f ms, median %.1f ms, %.0f images/s (minimum); loss %.4f\n", title, b->batch,
-               ms[0], ms[b->steps / 2], (double)b->batch * 1e3 / ms[0], result.loss_sum / (double)b->batch);
+        printf("%-12s batch %u: minimum %.1f ms, median %.1f ms, %.0f images/s (minimum); loss %.4f\n", title,
+               b->batch, ms[0], ms[b->steps / 2], (double)b->batch * 1e3 / ms[0],
+               result.loss_sum / (double)b->batch);
     if (code >= 0 && b->profile)
         code = cpu->profile(plan, &input, text, sizeof text, &b->err);
     if (code >= 0 && b->profile)
@@ -76,8 +78,12 @@ static int measure(struct bench *b, struct rs_plan *plan, const char *title)
 
 static int run(struct bench *b, enum rs_precision precision, enum rs_cpu_bf16 how, const char *title)
 {
-    const struct rs_plan_options options = {.precision = precision, .optimizer = RS_OPTIMIZER_ADAM, .beta1 = 0.9f,
-                                            .beta2 = 0.999f, .eps = 1e-8f, .train_batches = {b->batch}};
+    const struct rs_plan_options options = {.precision = precision,
+                                            .optimizer = RS_OPTIMIZER_ADAM,
+                                            .beta1 = 0.9f,
+                                            .beta2 = 0.999f,
+                                            .eps = 1e-8f,
+                                            .train_batches = {b->batch}};
     struct rs_device *device = NULL;
     struct rs_plan *plan = NULL;
     int code = rs_backend_cpu.open(&device, b->threads, &b->err);
@@ -105,8 +111,8 @@ int main(int argc, char **argv)
         fprintf(stderr, "usage: bench_cpu_step [batch] [steps] [threads] [profile]\n");
         return 2;
     }
-    if (rs_resnet_build(&b.graph, SIDE, CLASSES, &b.err) < 0 || rs_state_create(&b.state, b.graph, &b.err) < 0 ||
-        rs_backend_cpu.probe(&info, &b.err) < 0) {
+    if (rs_resnet_build(&b.graph, SIDE, CLASSES, &b.err) < 0 ||
+        rs_state_create(&b.state, b.graph, &b.err) < 0 || rs_backend_cpu.probe(&info, &b.err) < 0) {
         fprintf(stderr, "%s\n", b.err.message);
         return 1;
     }

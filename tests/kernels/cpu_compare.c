@@ -20,8 +20,8 @@ static void check(const struct pair *p, int code)
     assert_true(code >= 0);
 }
 
-static void open_side(struct pair *p, struct side *side, const char *name, const struct rs_plan_options *options,
-                      enum rs_cpu_bf16 how)
+static void open_side(struct pair *p, struct side *side, const char *name,
+                      const struct rs_plan_options *options, enum rs_cpu_bf16 how)
 {
     side->backend = rs_backend_find(name);
     assert_non_null(side->backend);
@@ -37,7 +37,8 @@ static void open_side(struct pair *p, struct side *side, const char *name, const
     assert_non_null(side->probabilities);
 }
 
-void pair_open(struct pair *p, struct rs_graph *graph, const struct rs_plan_options *options, enum rs_cpu_bf16 how)
+void pair_open(struct pair *p, struct rs_graph *graph, const struct rs_plan_options *options,
+               enum rs_cpu_bf16 how)
 {
     struct rs_plan_options reference = *options;
     memset(p, 0, sizeof *p);
@@ -182,8 +183,8 @@ double pair_state_error(const struct pair *p, double limit)
     for (int32_t i = 0; i < g->norm_count; i++) {
         const struct rs_tensor_info *both[] = {&g->norms[i].running_mean, &g->norms[i].running_var};
         for (int k = 0; k < 2; k++)
-            most = worse(tensor_error(both[k]->name, got->buffers + both[k]->offset, want->buffers + both[k]->offset,
-                                      both[k]->count, 1e-3, limit),
+            most = worse(tensor_error(both[k]->name, got->buffers + both[k]->offset,
+                                      want->buffers + both[k]->offset, both[k]->count, 1e-3, limit),
                          most);
         assert_int_equal(got->batches_tracked[i], want->batches_tracked[i]);
     }

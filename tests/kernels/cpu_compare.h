@@ -1,9 +1,9 @@
 /* cpu_compare.h: the CPU backend beside the reference: the same graph, state and batches through both.
  *
- * How it works: a pair holds one graph, one state, and what each backend makes of them. Batches are random numbers whose values bf16 can
- * hold, so both precisions see the same input. Errors are norms of differences, relative to the reference's norm plus a hundredth
- * of all gradients' norm: a tensor whose true gradient is zero (a bias before a batch norm) has no size of its own.
- * Owner: the test. @thread one. */
+ * How it works: a pair holds one graph, one state, and what each backend makes of them. Batches are random
+ * numbers whose values bf16 can hold, so both precisions see the same input. Errors are norms of differences,
+ * relative to the reference's norm plus a hundredth of all gradients' norm: a tensor whose true gradient is
+ * zero (a bias before a batch norm) has no size of its own. Owner: the test. @thread one. */
 #ifndef RS_TEST_CPU_COMPARE_H
 #define RS_TEST_CPU_COMPARE_H
 
@@ -32,8 +32,10 @@ struct pair {
     struct rs_error err;
 };
 
-/* Takes the graph over. Options' precision is the cpu's; ref computes in fp32. Fails the test on any error. */
-void pair_open(struct pair *p, struct rs_graph *graph, const struct rs_plan_options *options, enum rs_cpu_bf16 how);
+/* Takes the graph over. Options' precision is the cpu's; ref computes in fp32. Fails the test on any error.
+ */
+void pair_open(struct pair *p, struct rs_graph *graph, const struct rs_plan_options *options,
+               enum rs_cpu_bf16 how);
 void pair_close(struct pair *p);
 /* Both go back to the state before the steps. */
 void pair_reset(struct pair *p);

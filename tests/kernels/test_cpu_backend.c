@@ -1,5 +1,5 @@
-/* test_cpu_backend.c: the CPU backend behind its vtable: same bits, round trips, no allocation, refusals, and the real
- * network beside the reference. */
+/* test_cpu_backend.c: the CPU backend behind its vtable: same bits, round trips, no allocation, refusals, and
+ * the real network beside the reference. */
 #include "alloc.h"
 #include "cpu_compare.h"
 #include "resnet.h"
@@ -33,7 +33,8 @@ static struct rs_graph *resnet(void)
     return graph;
 }
 
-/* Three steps of the real network: the first gradients, then losses along the way, then running statistics. */
+/* Three steps of the real network: the first gradients, then losses along the way, then running statistics.
+ */
 static void compare_resnet(enum rs_precision precision, enum rs_cpu_bf16 how, double gradient, double loss)
 {
     const struct rs_plan_options options = adam_options(precision, 4);
@@ -111,7 +112,8 @@ static void close_run(struct run *r)
 static double steps(struct run *r, uint32_t batch)
 {
     struct rs_step_result result = {0};
-    const struct rs_batch_input full = {r->floats, r->labels, batch}, rest = {r->floats, r->labels, batch - 1};
+    const struct rs_batch_input full = {r->floats, r->labels, batch},
+                                rest = {r->floats, r->labels, batch - 1};
     const struct rs_batch_input valid = {r->floats, r->labels, batch + 1};
     assert_int_equal(rs_backend_cpu.train_step(r->plan, &full, 1e-3f, &result, &r->err), 0);
     double sum = result.loss_sum;
@@ -121,41 +123,33 @@ static double steps(struct run *r, uint32_t batch)
     return sum + result.loss_sum;
 }
 
-static void same_bits(enum rs_precision precision, enum rs_cpu_bf16 how)
+static void same_bits(enum rs_precision precision)
 {
     const struct rs_plan_options options = adam_options(precision, 4);
-    struct rs_state *first = NULL;
+    struct run r[2];
     double sums[2];
     for (int i = 0; i < 2; i++) {
-        struct run r;
-        open_run(&r, &options);
-        rs_cpu_set_bf16(r.device, how);
-        sums[i] = steps(&r, 4);
-        assert_int_equal(rs_backend_cpu.store(r.plan, r.state, &r.err), 0);
-        if (i == 0) {
-            assert_int_equal(rs_state_create(&first, r.graph, &r.err), 0);
-            rs_state_copy(first, r.state);
-        } else {
-            const size_t bytes = (size_t)r.graph->param_floats * sizeof(float);
-            assert_memory_equal(first->params, r.state->params, bytes);
-            assert_memory_equal(first->moment1, r.state->moment1, bytes);
-            assert_memory_equal(first->moment2, r.state->moment2, bytes);
-            assert_memory_equal(first->buffers, r.state->buffers,
-                                (size_t)r.graph->buffer_floats * sizeof(float));
-            rs_state_destroy(first);
-        }
-        if (i == 1)
-            assert_memory_equal(&sums[0], &sums[1], sizeof sums[0]);
-        close_run(&r);
+        open_run(&r[i], &options);
+        sums[i] = steps(&r[i], 4);
+        assert_int_equal(rs_backend_cpu.store(r[i].plan, r[i].state, &r[i].err), 0);
     }
+    const size_t bytes = (size_t)r[0].graph->param_floats * sizeof(float);
+    assert_memory_equal(&sums[0], &sums[1], sizeof sums[0]);
+    assert_memory_equal(r[0].state->params, r[1].state->params, bytes);
+    assert_memory_equal(r[0].state->moment1, r[1].state->moment1, bytes);
+    assert_memory_equal(r[0].state->moment2, r[1].state->moment2, bytes);
+    assert_memory_equal(r[0].state->buffers, r[1].state->buffers,
+                        (size_t)r[0].graph->buffer_floats * sizeof(float));
+    close_run(&r[0]);
+    close_run(&r[1]);
 }
 
 static void test_same_bits(void **state)
 {
     (void)state;
-    same_bits(RS_PRECISION_FP32, RS_CPU_BF16_AUTO);
+    same_bits(RS_PRECISION_FP32);
     if (cpu_has_bf16())
-        same_bits(RS_PRECISION_BF16, RS_CPU_BF16_AUTO);
+        same_bits(RS_PRECISION_BF16);
 }
 
 /* What is stored is what was loaded, in every tensor, through every layout. */

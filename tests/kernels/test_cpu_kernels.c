@@ -1,7 +1,8 @@
 /* test_cpu_kernels.c: the tables of kernels give the same bits, and the elements round as they should.
  *
- * How it works: one plane of 16 channels for AVX-512 is two planes of 8 for the other tables; the results, put side by side, must be
- * equal bit by bit. Tables that this machine can't run are left out, with a message. */
+ * How it works: one plane of 16 channels for AVX-512 is two planes of 8 for the other tables; the results,
+ * put side by side, must be equal bit by bit. Tables that this machine can't run are left out, with a
+ * message. */
 #include "kernels.h"
 #include "random.h"
 #include <math.h>
@@ -43,8 +44,10 @@ static uint16_t bf16_of(float value)
     return (uint16_t)((bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16);
 }
 
-/* Between [pixel][channel] floats and the planes of a table: blocks of `lanes` channels, in the element's type. */
-static void to_planes(const struct rs__kernels *k, enum rs__element e, const float *values, void *planes, size_t pixels)
+/* Between [pixel][channel] floats and the planes of a table: blocks of `lanes` channels, in the element's
+ * type. */
+static void to_planes(const struct rs__kernels *k, enum rs__element e, const float *values, void *planes,
+                      size_t pixels)
 {
     for (size_t p = 0; p < pixels; p++)
         for (size_t c = 0; c < CHANNELS; c++) {
@@ -56,7 +59,8 @@ static void to_planes(const struct rs__kernels *k, enum rs__element e, const flo
         }
 }
 
-static void from_planes(const struct rs__kernels *k, enum rs__element e, const void *planes, float *values, size_t pixels)
+static void from_planes(const struct rs__kernels *k, enum rs__element e, const void *planes, float *values,
+                        size_t pixels)
 {
     for (size_t p = 0; p < pixels; p++)
         for (size_t c = 0; c < CHANNELS; c++) {
@@ -99,17 +103,29 @@ static void run_norms(const struct rs__kernels *k, enum rs__element e, struct wo
         f->moments(at(w->x, k, e, b, PIXELS), PIXELS, w->sums, w->sums + k->lanes);
         memcpy(out->moments[0] + c, w->sums, k->lanes * sizeof(float));
         memcpy(out->moments[1] + c, w->sums + k->lanes, k->lanes * sizeof(float));
-        const struct rs__normalize n = {at(w->x, k, e, b, PIXELS), at(w->r, k, e, b, PIXELS), at(w->out, k, e, b, PIXELS),
-                                        w->vectors[0] + c, w->vectors[1] + c, 1, 1};
+        const struct rs__normalize n = {at(w->x, k, e, b, PIXELS),
+                                        at(w->r, k, e, b, PIXELS),
+                                        at(w->out, k, e, b, PIXELS),
+                                        w->vectors[0] + c,
+                                        w->vectors[1] + c,
+                                        1,
+                                        1};
         f->normalize(&n, PIXELS);
     }
     from_planes(k, e, w->out, out->normalized, PIXELS);
     for (size_t b = 0; b < CHANNELS / k->lanes; b++) {
         const size_t c = b * k->lanes;
-        const struct rs__norm_grad g = {
-            at(w->x, k, e, b, PIXELS), {at(w->dy, k, e, b, PIXELS), at(w->r, k, e, b, PIXELS)}, at(w->z, k, e, b, PIXELS),
-            at(w->out2, k, e, b, PIXELS), at(w->out, k, e, b, PIXELS), w->vectors[0] + c, w->vectors[1] + c,
-            w->vectors[2] + c, w->vectors[3] + c, w->vectors[4] + c, 1};
+        const struct rs__norm_grad g = {at(w->x, k, e, b, PIXELS),
+                                        {at(w->dy, k, e, b, PIXELS), at(w->r, k, e, b, PIXELS)},
+                                        at(w->z, k, e, b, PIXELS),
+                                        at(w->out2, k, e, b, PIXELS),
+                                        at(w->out, k, e, b, PIXELS),
+                                        w->vectors[0] + c,
+                                        w->vectors[1] + c,
+                                        w->vectors[2] + c,
+                                        w->vectors[3] + c,
+                                        w->vectors[4] + c,
+                                        1};
         f->norm_grad_sums(&g, PIXELS, w->sums);
         memcpy(out->sums[0] + c, w->sums, k->lanes * sizeof(float));
         memcpy(out->sums[1] + c, w->sums + k->lanes, k->lanes * sizeof(float));
@@ -139,7 +155,8 @@ static void run_pools(const struct rs__kernels *k, enum rs__element e, struct wo
     from_planes(k, e, w->out, out->avg_grad, PIXELS);
 }
 
-static void run_pointwise(const struct rs__kernels *k, enum rs__element e, struct work *w, struct results *out)
+static void run_pointwise(const struct rs__kernels *k, enum rs__element e, struct work *w,
+                          struct results *out)
 {
     const struct rs__adam a = {0.9f, 0.999f, 1e-8f, 0.01f, 0.1f, 0.001f, 0.01f, 3.0f};
     k->of[e].add(w->x, w->r, w->out, PIXELS * CHANNELS / k->lanes, 1);

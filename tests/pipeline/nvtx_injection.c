@@ -21,15 +21,24 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#define IDS_MAX 4096
+
 /* What NVTX looks for in the library; its headers declare no prototype. */
 __attribute__((visibility("default"))) int InitializeInjectionNvtx2(NvtxGetExportTableFunc_t get_table);
 
 static FILE *log_file;       /* set before NVTX makes the first call */
 static atomic_uintptr_t ids; /* relaxed: nothing but distinct numbers */
+/* A handle is the address of its number's byte; no byte is ever used. */
+static char handles[IDS_MAX];
 
 static uintptr_t next_id(void)
 {
     return atomic_fetch_add_explicit(&ids, 1, memory_order_relaxed) + 1;
+}
+
+static uintptr_t number_of(const void *handle)
+{
+    return (uintptr_t)handle - (uintptr_t)handles;
 }
 
 static long own_tid(void)
@@ -41,50 +50,49 @@ static nvtxDomainHandle_t domain_create(const char *name)
 {
     uintptr_t id = next_id();
     fprintf(log_file, "domain\t%" PRIuPTR "\t%s\n", id, name);
-    return (nvtxDomainHandle_t)id;
+    return (void *)&handles[id % IDS_MAX];
 }
 
 static void domain_destroy(nvtxDomainHandle_t domain)
 {
-    fprintf(log_file, "destroy\t%" PRIuPTR "\n", (uintptr_t)domain);
+    fprintf(log_file, "destroy\t%" PRIuPTR "\n", number_of(domain));
 }
 
 static nvtxStringHandle_t register_string(nvtxDomainHandle_t domain, const char *text)
 {
     uintptr_t id = next_id();
-    fprintf(log_file, "string\t%" PRIuPTR "\t%" PRIuPTR "\t%s\n", id, (uintptr_t)domain, text);
-    return (nvtxStringHandle_t)id;
+    fprintf(log_file, "string\t%" PRIuPTR "\t%" PRIuPTR "\t%s\n", id, number_of(domain), text);
+    return (void *)&handles[id % IDS_MAX];
 }
 
 static int range_push(nvtxDomainHandle_t domain, const nvtxEventAttributes_t *a)
 {
-    uintptr_t string =
-        a->messageType == NVTX_MESSAGE_TYPE_REGISTERED ? (uintptr_t)a->message.registered : (uintptr_t)0;
+    uintptr_t string = a->messageType == NVTX_MESSAGE_TYPE_REGISTERED ? number_of(a->message.registered) : 0;
     char payload[24] = "-";
     if (a->payloadType == NVTX_PAYLOAD_TYPE_UNSIGNED_INT64)
         snprintf(payload, sizeof payload, "%" PRIu64, a->payload.ullValue);
-    fprintf(log_file, "push\t%ld\t%" PRIuPTR "\t%" PRIuPTR "\t%s\n", own_tid(), (uintptr_t)domain, string,
+    fprintf(log_file, "push\t%ld\t%" PRIuPTR "\t%" PRIuPTR "\t%s\n", own_tid(), number_of(domain), string,
             payload);
     return 0;
 }
 
 static int range_pop(nvtxDomainHandle_t domain)
 {
-    fprintf(log_file, "pop\t%ld\t%" PRIuPTR "\n", own_tid(), (uintptr_t)domain);
+    fprintf(log_file, "pop\t%ld\t%" PRIuPTR "\n", own_tid(), number_of(domain));
     return 0;
 }
 
 static nvtxRangeId_t range_start(nvtxDomainHandle_t domain, const nvtxEventAttributes_t *a)
 {
     uintptr_t id = next_id();
-    fprintf(log_file, "start\t%" PRIuPTR "\t%" PRIuPTR "\t%s\n", id, (uintptr_t)domain,
+    fprintf(log_file, "start\t%" PRIuPTR "\t%" PRIuPTR "\t%s\n", id, number_of(domain),
             a->messageType == NVTX_MESSAGE_TYPE_ASCII ? a->message.ascii : "");
     return id;
 }
 
 static void range_end(nvtxDomainHandle_t domain, nvtxRangeId_t id)
 {
-    fprintf(log_file, "end\t%" PRIu64 "\t%" PRIuPTR "\n", id, (uintptr_t)domain);
+    fprintf(log_file, "end\t%" PRIu64 "\t%" PRIuPTR "\n", id, number_of(domain));
 }
 
 static void name_thread(uint32_t tid, const char *name)

@@ -186,11 +186,11 @@ static void test_threads(void **state)
     struct trace t;
     finish(spans, &t);
     assert_int_equal(t.row_count, THREADS);
-    assert_int_equal(t.span_count, THREADS * THREAD_BATCHES * 2);
+    assert_int_equal(t.span_count, (size_t)THREADS * THREAD_BATCHES * 2);
     assert_int_equal(t.counter_count, THREADS * THREAD_BATCHES);
     for (size_t i = 0; i < t.span_count; i++) {
         const struct trace_span *span = &t.spans[i];
-        int64_t at = (int64_t)(i % (THREAD_BATCHES * 2)); /* in its row: outer, inner, outer, inner */
+        int64_t at = (int64_t)(i % ((size_t)THREAD_BATCHES * 2)); /* in its row: outer, inner, outer, inner */
         assert_string_equal(span->name, at % 2 ? t.rows[span->row] : "decode");
         assert_int_equal(span->batch, at / 2);
     }

@@ -13,20 +13,22 @@
 #define SKIPPED 77
 #define EXIT_NO_DEVICE 3
 
-/* 40 images in batches of 8, then 10 in batches of 5, twice over */
-#define EPOCHS 2
-#define TRAIN_STEPS 5
-#define VALID_STEPS 2
-#define BATCHES (EPOCHS * (TRAIN_STEPS + VALID_STEPS))
-#define IMAGES (EPOCHS * (40 + 10))
+/* 24 images in batches of 8, then 10 in batches of 5, twice over */
+enum {
+    EPOCHS = 2,
+    TRAIN_STEPS = 3,
+    VALID_STEPS = 2,
+    ALL_TRAIN_STEPS = EPOCHS * TRAIN_STEPS,
+    BATCHES = EPOCHS * (TRAIN_STEPS + VALID_STEPS),
+    IMAGES = EPOCHS * (24 + 10),
+};
 
 #define NAMES_MAX 64
 #define THREADS_MAX 16
-#define DEPTH_MAX 8
-#define NO_PAYLOAD (-1)
 
 static struct rs_scratch scratch;
 static struct outcome o;
+static bool no_device;
 
 struct name {
     unsigned long long id;
@@ -57,7 +59,10 @@ static struct heard {
 static unsigned long long number(const char *word)
 {
     char *end;
-    assert_non_null(word);
+    if (!word) {
+        fail_msg("a line is too short");
+        return 0;
+    }
     errno = 0;
     unsigned long long value = strtoull(word, &end, 10);
     if (errno || end == word || *end)
@@ -186,6 +191,11 @@ static void listen(const char *fuse, int prefetch)
                 " --epochs 2 --prefetch %d --quiet --fuse %s",
                 in(scratch.path, "set"), in(scratch.path, fuse), prefetch, fuse);
     unsetenv("NVTX_INJECTION64_PATH");
+    no_device = o.exit_code == EXIT_NO_DEVICE;
+    if (no_device) {
+        fputs(o.err, stderr);
+        skip();
+    }
     if (o.exit_code != 0)
         fail_msg("%s", o.err);
     FILE *file = fopen(log, "r");
@@ -248,11 +258,11 @@ static void check_common_ranges(void)
     expect_thread("validate", "train");
     /* these are numbered by the training steps that are done */
     const struct name *metrics = find_name("metrics"), *checkpoint = find_name("checkpoint");
-    for (int step = 1; step <= EPOCHS * TRAIN_STEPS; step++)
+    for (int step = 1; step <= ALL_TRAIN_STEPS; step++)
         assert_true(metrics->of_batch[step] > 0);
     assert_int_equal(checkpoint->pushes, EPOCHS);
     assert_int_equal(checkpoint->of_batch[TRAIN_STEPS], 1);
-    assert_int_equal(checkpoint->of_batch[2 * TRAIN_STEPS], 1);
+    assert_int_equal(checkpoint->of_batch[ALL_TRAIN_STEPS], 1);
     expect_thread("checkpoint", "checkpoint");
     expect_thread("metrics", "main");
 }
@@ -305,16 +315,12 @@ int main(void)
     };
     if (rs__scratch_create(&scratch, NULL) != 0)
         return 1;
-    run_rstream(&o, scratch.path, "synth %s --train 40 --test 10", in(scratch.path, "set"));
+    run_rstream(&o, scratch.path, "synth %s --train 24 --test 10", in(scratch.path, "set"));
     int result = o.exit_code;
     if (result == 0)
-        run_rstream(&o, scratch.path, "bench train --device cpu --image-size 75 --batch-size 1 --steps 1");
-    if (o.exit_code == EXIT_NO_DEVICE) {
-        fprintf(stderr, "skipped: %s", o.err);
-        result = SKIPPED;
-    } else if (result == 0) {
         result = cmocka_run_group_tests(tests, NULL, NULL);
-    }
+    if (no_device)
+        result = SKIPPED;
     rs__scratch_remove(&scratch);
     return result;
 }

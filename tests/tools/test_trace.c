@@ -70,7 +70,10 @@ static void test_order(void **unused)
     (void)unused;
     for (int64_t b = 0; b < BATCHES; b++) {
         const struct trace_span *read = find("read", b), *upload = find("upload", b), *step = step_of(b);
-        assert_true(read && upload && step && find(CHUNK, b));
+        if (!read || !upload || !step || !find(CHUNK, b)) {
+            fail_msg("batch %lld lacks a span", (long long)b);
+            return;
+        }
         for (size_t i = 0; i < t.span_count; i++) {
             const struct trace_span *span = &t.spans[i];
             if (strcmp(span->name, CHUNK) != 0 || span->batch != b)

@@ -1,16 +1,18 @@
 /* kernels.h: the backend's own kernels over blocked activations, one table for each instruction set.
  *
- * How it works: kernels_body.inc holds every kernel once, in the compiler's vector types, and is compiled three times
- * with other flags: any x86-64 (8 lanes), AVX2 (8 lanes), AVX-512 (16 lanes). A vector is the `lanes` channels of one
- * pixel in oneDNN's nChw8c or nChw16c layout; a plane is the pixels of one sample and one channel block,
- * contiguous. Kernels are serial and work on planes or ranges: the callers spread them over threads.
- * Every kernel does the same IEEE operations in the same order in each table (no contraction to FMA), and sums run per channel,
- * so all tables give the same bits.
+ * How it works: kernels_body.inc holds every kernel once, in the compiler's vector types, and is compiled
+ * three times with other flags: any x86-64 (8 lanes), AVX2 (8 lanes), AVX-512 (16 lanes). A vector is the
+ * `lanes` channels of one pixel in oneDNN's nChw8c or nChw16c layout; a plane is the pixels of one sample and
+ * one channel block, contiguous. Kernels are serial and work on planes or ranges: the callers spread them
+ * over threads. Every kernel does the same IEEE operations in the same order in each table (no contraction to
+ * FMA), and sums run per channel, so all tables give the same bits.
  *
- * Elements: RS__F32; RS__BF16 (stored in 16 bits); RS__WIDE (bf16 values held in 32 bits: loads and stores round, to
- * nearest even, so the results are RS__BF16's), for cores whose bf16 instructions are slower than fp32.
+ * Elements: RS__F32; RS__BF16 (stored in 16 bits); RS__WIDE (bf16 values held in 32 bits: loads and stores
+ * round, to nearest even, so the results are RS__BF16's), for cores whose bf16 instructions are slower than
+ * fp32.
  *
- * Owner: the caller owns all memory; pointers are aligned to 64 bytes unless a function says otherwise. @thread any.
+ * Owner: the caller owns all memory; pointers are aligned to 64 bytes unless a function says otherwise.
+ * @thread any.
  */
 #ifndef RS_CPU_KERNELS_H
 #define RS_CPU_KERNELS_H
@@ -22,7 +24,8 @@ enum rs__element { RS__F32, RS__BF16, RS__WIDE, RS__ELEMENTS };
 
 #define RS__LANES_MAX 16
 
-/* Batch norm, ReLU and sum of one plane, forward: y = x * scale + shift, then what is asked for, in this order. */
+/* Batch norm, ReLU and sum of one plane, forward: y = x * scale + shift, then what is asked for, in this
+ * order. */
 struct rs__normalize {
     const void *x;
     const void *residual; /* added, or NULL */
@@ -32,7 +35,8 @@ struct rs__normalize {
     int post_relu;              /* after it */
 };
 
-/* The same backward. g = (dy[0] + dy[1]) where z > 0; its part behind the first ReLU is where x * scale + shift > 0. */
+/* The same backward. g = (dy[0] + dy[1]) where z > 0; its part behind the first ReLU is where x * scale +
+ * shift > 0. */
 struct rs__norm_grad {
     const void *x;
     const void *dy[2]; /* the second may be NULL */
@@ -66,14 +70,16 @@ struct rs__element_kernels {
     void (*add)(const void *a, const void *b, void *y, size_t pixels, int relu);
     /* dx = (a + b) where z > 0; b may be NULL */
     void (*mask)(const void *a, const void *b, const void *z, void *dx, size_t pixels);
-    /* a plane's windows; index: the winner's tap, the first of equals, NaN wins (PyTorch's rule); NULL if unwanted */
+    /* a plane's windows; index: the winner's tap, the first of equals, NaN wins (PyTorch's rule); NULL if
+     * unwanted */
     void (*max_pool)(const struct rs__pool *p, const void *x, void *y, uint16_t *index);
     /* dx of a plane from dy[0] + dy[1]; sums: h * w * lanes floats of scratch */
     void (*max_pool_grad)(const struct rs__pool *p, const void *const dy[2], const uint16_t *index, void *dx,
                           float *sums);
     void (*avg_pool)(const struct rs__pool *p, const void *x, void *y);
     void (*avg_pool_grad)(const struct rs__pool *p, const void *const dy[2], void *dx, float *sums);
-    /* between a plane of `channels` valid lanes and plain float [channel][pixel] (unaligned); padding lanes become 0 */
+    /* between a plane of `channels` valid lanes and plain float [channel][pixel] (unaligned); padding lanes
+     * become 0 */
     void (*to_plain)(const void *x, float *plain, size_t pixels, uint32_t channels);
     void (*from_plain)(const float *plain, void *y, size_t pixels, uint32_t channels);
 };
@@ -89,8 +95,8 @@ struct rs__kernels {
     /* count values, unaligned */
     void (*widen)(const uint16_t *from, float *to, size_t count);
     void (*round)(const float *from, float *to, size_t count); /* to bf16 values held in floats */
-    /* One tile of weights, 16 input by 16 output channels, rows of `stride` floats ([i][o]), into the bf16 layouts
-     * 8i16o2i and 8o16i2o; either may be NULL. */
+    /* One tile of weights, 16 input by 16 output channels, rows of `stride` floats ([i][o]), into the bf16
+     * layouts 8i16o2i and 8o16i2o; either may be NULL. */
     void (*pack_bf16)(const float *from, size_t stride, uint16_t *forward, uint16_t *backward);
     /* The same into fp32 16i16o and 16o16i, each value rounded to bf16 if asked. */
     void (*pack_f32)(const float *from, size_t stride, float *forward, float *backward, int rounded);
