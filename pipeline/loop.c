@@ -13,6 +13,9 @@
 #define WATCHERS_MAX 8
 /* A read is done in pieces of at most this size: a stopped run waits for one piece, not for a whole file. */
 #define PIECE_MAX ((size_t)16 << 20)
+/* Reads between open and close. libuv's queue is first in, first out, so without a bound all opens would come
+ * before the first read, and a process may have 1024 descriptors or fewer. */
+#define STARTED_MAX 64u
 
 struct watcher {
     void (*fn)(void *arg);
@@ -35,8 +38,10 @@ struct rs_loop {
     int interrupts;
     void (*on_timer)(void *arg);
     void *timer_arg;
-    struct rs_file_read *failed; /* reads that could not even be queued; done is due */
-    uint32_t reads;
+    struct rs_file_read *failed;                 /* reads that could not even be queued; done is due */
+    struct rs_file_read *waiting, *last_waiting; /* not opened yet, first in first out */
+    uint32_t reads;                              /* started and waiting */
+    uint32_t started;                            /* of reads: at most STARTED_MAX, so are their descriptors */
     bool quit;
     bool closing;
 };
@@ -47,10 +52,31 @@ static int uv_error(struct rs_error *err, int code, const char *what)
     return rs_error_set_errno(err, -code, "the event loop: %s", what);
 }
 
+static void start_read(struct rs_file_read *read);
+
+/* Reads that wait take the places of those that ended; in a stopped run they end at once. */
+static void start_waiting(struct rs_loop *loop)
+{
+    while (loop->waiting && loop->started < STARTED_MAX) {
+        struct rs_file_read *read = loop->waiting;
+        loop->waiting = read->next;
+        if (!rs_run_stopped(loop->run) && !loop->closing) {
+            start_read(read);
+            continue;
+        }
+        loop->reads--;
+        rs_error_set(&read->error, RS_E_CANCELLED, "%s: reading was cancelled", read->path);
+        read->done(read, RS_E_CANCELLED, &read->error);
+    }
+}
+
 static void finish_read(struct rs_file_read *read)
 {
-    read->loop->reads--;
-    read->done(read, read->code, &read->error);
+    struct rs_loop *loop = read->loop;
+    loop->reads--;
+    loop->started--;
+    read->done(read, read->code, &read->error); /* the read is its owner's again */
+    start_waiting(loop);
 }
 
 /* Calls done for what could not be queued. A done may start reads that fail again: these wait for the next
@@ -301,8 +327,24 @@ void rs_loop_read(struct rs_loop *loop, struct rs_file_read *read)
     read->got = 0;
     read->code = 0;
     read->error = (struct rs_error){0};
-    read->request.data = read;
+    read->next = NULL;
     loop->reads++;
+    if (loop->started < STARTED_MAX) {
+        start_read(read);
+        return;
+    }
+    if (loop->waiting)
+        loop->last_waiting->next = read;
+    else
+        loop->waiting = read;
+    loop->last_waiting = read;
+}
+
+static void start_read(struct rs_file_read *read)
+{
+    struct rs_loop *loop = read->loop;
+    read->request.data = read;
+    loop->started++;
     /* O_NONBLOCK: a named pipe in place of a file would hold a thread of libuv's pool for ever */
     int code = uv_fs_open(&loop->uv, &read->request, read->path, O_RDONLY | O_NONBLOCK, 0, on_opened);
     if (code < 0) {

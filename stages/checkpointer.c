@@ -38,18 +38,21 @@ static int save(struct rs_checkpointer *c, const char *file, bool resume, const 
     return rs_checkpoint_save(path, c->snapshot, resume, metadata, resume ? 4 : 2, err);
 }
 
-/* The resume file comes first: it is what an interrupted run needs. */
+/* The resume file comes last: it says what best.safetensors has reached, so that must lie there by then. A
+ * crash before it repeats the epoch. */
 static int save_all(struct rs_checkpointer *c, const struct rs_progress *progress,
                     enum rs_checkpoint_kind kind, struct rs_error *err)
 {
     char *text = rs_progress_print(progress);
     if (!text)
         return rs_error_set(err, RS_E_NOMEM, "no memory to write a checkpoint");
-    int code = save(c, "resume.safetensors", true, text, err);
+    int code = kind == RS_CHECKPOINT_BEST ? save(c, "best.safetensors", false, NULL, err) : 0;
+    if (code == 0)
+        code = save(c, "last.safetensors", false, NULL, err);
+    if (code == 0)
+        code = save(c, "resume.safetensors", true, text, err);
     free(text);
-    RS_TRY(code);
-    RS_TRY(save(c, "last.safetensors", false, NULL, err));
-    return kind == RS_CHECKPOINT_BEST ? save(c, "best.safetensors", false, NULL, err) : 0;
+    return code;
 }
 
 static void *checkpointer_main(void *arg)

@@ -83,8 +83,11 @@ static void *consumer_main(void *arg)
     if (c->o.enter)
         c->o.enter(c->o.self, c->lane);
     int code = consume(c, &error);
-    if (code < 0 && code != RS_E_CANCELLED)
+    if (code < 0) { /* in a run that was stopped already this does nothing */
+        if (!error.code)
+            rs_error_set(&error, code, "%s", rs_error_text(code));
         rs_run_fail(c->o.run, c->o.name, &error);
+    }
     if (c->o.finish)
         c->o.finish(c->o.self);
     atomic_store_explicit(&c->done, true, memory_order_release);

@@ -10,6 +10,7 @@
 #include "resnet.h"
 
 #include <string.h>
+#include <unistd.h>
 
 struct evaluation {
     const struct rs_training_options *o;
@@ -58,8 +59,9 @@ static int evaluate_batch(void *self, struct rs_slot *slot, uint64_t waited_ns, 
 static void on_interrupt(void *arg, int n)
 {
     struct evaluation *e = arg;
-    (void)n;
     struct rs_error error;
+    if (n > 1)
+        _exit(130);
     rs_error_set(&error, RS_E_CANCELLED, "interrupted");
     rs_run_fail(e->run, "evaluate", &error);
 }

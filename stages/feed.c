@@ -5,6 +5,8 @@
 #include "data.h"
 #include "input.h"
 
+#include <unistd.h>
+
 struct feed {
     const struct rs_training_options *o;
     int (*consume)(void *arg, const struct rs_feed_batch *batch, struct rs_error *err);
@@ -32,8 +34,9 @@ static int feed_batch(void *self, struct rs_slot *slot, uint64_t waited_ns, stru
 static void on_interrupt(void *arg, int n)
 {
     struct feed *f = arg;
-    (void)n;
     struct rs_error error;
+    if (n > 1)
+        _exit(130);
     rs_error_set(&error, RS_E_CANCELLED, "interrupted");
     rs_run_fail(f->run, "feed", &error);
 }

@@ -107,6 +107,12 @@ static void tick(void *arg)
             rs_run_fail(m->o.run, "metrics", &error);
 }
 
+void rs_metrics_finish(struct rs_metrics *m)
+{
+    rs_metrics_drain(m);
+    tick(m);
+}
+
 static int build(struct rs_metrics *m, struct rs_error *err)
 {
     m->reports = rs_calloc(REPORTS, sizeof *m->reports);

@@ -67,9 +67,11 @@ int rs_metrics_add(struct rs_metrics *metrics, const struct rs_metrics_sink_ops 
                    struct rs_error *err); /* at most 4; destroys self when it fails */
 /* 0, or RS_E_CANCELLED when the run was stopped while waiting. @thread train */
 int rs_metrics_post(struct rs_metrics *metrics, const struct rs_report *report);
-/* Drains what was posted; the loop does it by itself, main once more after the loop. Failures fail the run.
+/* Drains what was posted; the loop does it by itself. Failures fail the run.
  */
 void rs_metrics_drain(void *metrics);
+/* Drains, and has the sinks write out what they hold. @thread main, after the loop */
+void rs_metrics_finish(struct rs_metrics *metrics);
 void rs_metrics_destroy(struct rs_metrics *metrics);
 
 #endif

@@ -54,6 +54,8 @@ static const struct field {
     FIELD(FIELD_U32, epoch),
     FIELD(FIELD_U64, epoch_steps),
     FIELD(FIELD_U64, steps),
+    FIELD(FIELD_U64, train_count),
+    FIELD(FIELD_U64, valid_count),
     FIELD(FIELD_BOOL, validated),
     FIELD(FIELD_DOUBLE, train.loss_sum),
     FIELD(FIELD_U64, train.correct),

@@ -21,10 +21,11 @@ struct rs_totals {   /* of a phase of an epoch */
 };
 
 struct rs_progress {
-    uint32_t epoch;       /* in work */
-    uint64_t epoch_steps; /* train batches of it that are done */
-    uint64_t steps;       /* of the whole run */
-    bool validated;       /* max_steps cut this epoch short, and its validation is done */
+    uint32_t epoch;                    /* in work */
+    uint64_t epoch_steps;              /* train batches of it that are done */
+    uint64_t steps;                    /* of the whole run */
+    uint64_t train_count, valid_count; /* of the data: a run goes on with the same */
+    bool validated;                    /* max_steps cut this epoch short, and its validation is done */
     struct rs_totals train, valid;
     double train_seconds;      /* of this epoch so far, from one step's end to the next one's */
     double train_wait_seconds; /* of that, waiting for batches */

@@ -161,10 +161,12 @@ static void pump(void *arg)
     if (r->stores_loading || rs_run_stopped(r->o.run))
         return;
     uint64_t began = rs_now_ns();
+    rs_lane_counter(r->o.lane, r->free_name, rs_pool_free_count(r->o.slots));
     while (r->next_seq < r->o.schedule->end) {
         struct rs_slot *slot;
         if (rs_pool_try_take(r->o.slots, &slot) == RS_AGAIN) {
-            if (!r->no_slot_since)
+            /* slots that are all being read wait for the disk, not for a slot */
+            if (!r->no_slot_since && !r->batches_reading)
                 r->no_slot_since = began;
             break;
         }
@@ -245,5 +247,10 @@ void rs_read_destroy(struct rs_read *r)
 
 void rs_read_figures(const struct rs_read *r, struct rs_stage_figures *out)
 {
+    uint64_t now = rs_now_ns();
     *out = r->figures;
+    if (r->reading_since) /* what goes on counts so far */
+        out->wait_input_ns += now - r->reading_since;
+    if (r->no_slot_since)
+        out->wait_slot_ns += now - r->no_slot_since;
 }

@@ -20,6 +20,7 @@ struct rs_train {
     bool has_last_epoch;
     bool weights_good; /* false once a step failed or a loss wasn't finite */
     bool saved;        /* a checkpoint holds progress */
+    struct rs_error finish_error;
     struct rs_upload upload;
     struct rs_stage_figures figures;
     uint64_t last_end; /* of the batch before, or of the start */
@@ -59,22 +60,32 @@ void rs_train_destroy(struct rs_train *t)
     rs_free(t);
 }
 
-/* A train step gave its result. */
-static int count_step(struct rs_train *t, const struct rs_step_result *result, struct rs_error *err)
+static int check_finite(struct rs_train *t, bool train, const struct rs_step_result *result,
+                        struct rs_error *err)
 {
-    if (!isfinite(result->loss_sum)) {
-        t->weights_good = false;
+    if (isfinite(result->loss_sum))
+        return 0;
+    t->weights_good = false;
+    if (train)
         return rs_error_set(
             err, RS_E_NOT_FINITE,
             "the loss of step %llu is not finite (epoch %u, learning rate %g); lower --lr, then go "
             "on from the last checkpoint or start again",
             (unsigned long long)t->progress.steps + 1, t->progress.epoch, (double)t->o.lr);
-    }
+    return rs_error_set(
+        err, RS_E_NOT_FINITE,
+        "the validation loss after step %llu is not finite (epoch %u, learning rate %g); lower --lr, "
+        "then go on from the last checkpoint or start again",
+        (unsigned long long)t->progress.steps, t->progress.epoch, (double)t->o.lr);
+}
+
+/* A train step gave its result. */
+static void count_step(struct rs_train *t)
+{
     t->saved = false;
     t->progress.steps++;
     t->progress.epoch_steps++;
     t->progress.validated = false;
-    return 0;
 }
 
 static int checkpoint(struct rs_train *t, const struct rs_progress *progress, enum rs_checkpoint_kind kind,
@@ -104,9 +115,20 @@ static struct rs_progress after_epoch(const struct rs_train *t)
     next.validated = true;
     if (t->progress.epoch_steps < t->o.schedule->train_batches)
         return next;
-    return (struct rs_progress){.epoch = t->progress.epoch + 1,
-                                .steps = t->progress.steps,
-                                .best_accuracy = t->progress.best_accuracy};
+    return (struct rs_progress){
+        .epoch = t->progress.epoch + 1,
+        .steps = t->progress.steps,
+        .train_count = t->progress.train_count,
+        .valid_count = t->progress.valid_count,
+        .best_accuracy = t->progress.best_accuracy,
+    };
+}
+
+/* Only a stopped run refuses a report, when the loop is a whole pool of them behind: progress must not depend
+ * on it. */
+static void post(struct rs_train *t, const struct rs_report *report)
+{
+    (void)rs_metrics_post(t->o.metrics, report);
 }
 
 static int end_epoch(struct rs_train *t, struct rs_report *report, struct rs_error *err)
@@ -122,9 +144,11 @@ static int end_epoch(struct rs_train *t, struct rs_report *report, struct rs_err
     report->upload = t->upload.figures;
     report->train = t->figures;
     t->has_last_epoch = true;
-    RS_TRY(rs_metrics_post(t->o.metrics, report));
+    post(t, report);
     t->progress = after_epoch(t);
-    return checkpoint(t, &t->progress, kind, err);
+    int code = checkpoint(t, &t->progress, kind, err);
+    t->last_end = rs_now_ns(); /* the snapshot is no step's time */
+    return code;
 }
 
 static void count_batch(struct rs_train *t, struct rs_report *report, uint64_t waited_ns,
@@ -139,7 +163,7 @@ static void count_batch(struct rs_train *t, struct rs_report *report, uint64_t w
     report->accuracy = (double)result->correct / report->images;
     rs_totals_add(train ? &t->progress.train : &t->progress.valid, result, report->images);
     *(train ? &t->progress.train_seconds : &t->progress.valid_seconds) += report->seconds;
-    if (train)
+    if (train && t->figures.batches) /* the first wait is the filling of the pipeline, no stage's fault */
         t->progress.train_wait_seconds += report->wait_seconds;
     t->figures.batches++;
     t->figures.samples += report->images;
@@ -151,8 +175,9 @@ static int complete(struct rs_train *t, const struct rs_scheduled_batch *plan, u
                     const struct rs_step_result *result, struct rs_error *err)
 {
     bool train = plan->phase == RS_PHASE_TRAIN;
+    RS_TRY(check_finite(t, train, result, err));
     if (train)
-        RS_TRY(count_step(t, result, err));
+        count_step(t);
     uint64_t steps = rs_schedule_epoch_steps(t->o.schedule, plan->epoch);
     struct rs_report report = {
         .kind = train ? RS_REPORT_STEP : RS_REPORT_VALID,
@@ -164,7 +189,7 @@ static int complete(struct rs_train *t, const struct rs_scheduled_batch *plan, u
         .lr = (double)t->o.lr,
     };
     count_batch(t, &report, waited_ns, result);
-    RS_TRY(rs_metrics_post(t->o.metrics, &report));
+    post(t, &report);
     return plan->last_of_epoch ? end_epoch(t, &report, err) : 0;
 }
 
@@ -284,7 +309,12 @@ static void drain(struct rs_train *t)
     struct rs_error error = {0};
     if (!t->o.backend->stream)
         return;
-    if (t->o.backend->stream->drain(t->o.plan, &error) < 0 || take_results(t, &error) < 0) {
+    int code = t->o.backend->stream->drain(t->o.plan, &error);
+    if (code == 0 && t->weights_good)
+        code = take_results(t, &error);
+    if (code == RS_AGAIN)
+        code = rs_error_set(&error, RS_E_BACKEND, "the device has no result of a step that it ended");
+    if (code < 0) {
         t->weights_good = false;
         rs_run_fail(t->o.run, "train", &error);
     }
@@ -293,19 +323,28 @@ static void drain(struct rs_train *t)
 void rs_train_finish(void *self)
 {
     struct rs_train *t = self;
-    struct rs_error error = {0};
+    struct rs_error *error = &t->finish_error;
+    int code = 0;
     drain(t);
     if (!t->o.checkpointer)
         return;
-    if (rs_run_stopped(t->o.run) && t->weights_good && !t->saved) {
+    if (rs_run_stopped(t->o.run) && t->weights_good && !t->saved && t->progress.steps) {
         struct rs_progress progress = t->progress;
         progress.valid = (struct rs_totals){0}; /* an interrupted validation begins again */
         progress.valid_seconds = 0;
-        if (checkpoint(t, &progress, RS_CHECKPOINT_INTERRUPTED, &error) < 0)
-            rs_run_fail(t->o.run, "checkpoint", &error);
+        code = checkpoint(t, &progress, RS_CHECKPOINT_INTERRUPTED, error);
     }
-    if (rs_checkpointer_wait(t->o.checkpointer, &error) < 0)
+    if (code == 0)
+        code = rs_checkpointer_wait(t->o.checkpointer, error);
+    if (code < 0)
         t->saved = false;
+}
+
+int rs_train_error(const struct rs_train *t, struct rs_error *err)
+{
+    if (t->finish_error.code)
+        rs_error_set(err, t->finish_error.code, "checkpoint: %s", t->finish_error.message);
+    return t->finish_error.code;
 }
 
 const struct rs_progress *rs_train_progress(const struct rs_train *t)

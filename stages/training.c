@@ -12,6 +12,7 @@
 #include "sinks.h"
 #include "train.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -114,6 +115,38 @@ static int load_progress(struct training *t, struct rs_error *err)
     return code;
 }
 
+static bool nothing_left(const struct training *t)
+{
+    const struct rs_progress *p = &t->progress;
+    return p->validated ? p->steps >= t->schedule.steps
+                        : rs_schedule_seq(&t->schedule, p->epoch, p->epoch_steps) >= t->schedule.end;
+}
+
+/* A run goes on with the data and within the limits that its position was counted in. */
+static int check_progress(const struct training *t, struct rs_error *err)
+{
+    const struct rs_progress *p = &t->progress;
+    const struct rs_schedule *s = &t->schedule;
+    if (p->train_count != s->train_count || p->valid_count != s->valid_count)
+        return rs_error_set(
+            err, RS_E_USAGE,
+            "%s was written with %llu images to train on and %llu to validate on, and %s has %llu and "
+            "%llu; go on with the same data, or start a new run with --init",
+            t->resume_path, (unsigned long long)p->train_count, (unsigned long long)p->valid_count,
+            t->o->data, (unsigned long long)s->train_count, (unsigned long long)s->valid_count);
+    if (p->epoch_steps > s->train_batches || p->steps != p->epoch * s->train_batches + p->epoch_steps)
+        return rs_error_set(err, RS_E_CORRUPT,
+                            "%s: step %llu is not step %llu of epoch %u with %llu steps an epoch",
+                            t->resume_path, (unsigned long long)p->steps, (unsigned long long)p->epoch_steps,
+                            p->epoch, (unsigned long long)s->train_batches);
+    if (p->steps > s->steps)
+        return rs_error_set(
+            err, RS_E_USAGE,
+            "%s has done %llu steps already, and --epochs and --max-steps allow %llu; raise them", t->o->out,
+            (unsigned long long)p->steps, (unsigned long long)s->steps);
+    return 0;
+}
+
 /* The place of metrics.jsonl, its text in path; lines after the checkpoint are dropped first. */
 static int prepare_out(struct training *t, struct rs_error *err)
 {
@@ -124,6 +157,9 @@ static int prepare_out(struct training *t, struct rs_error *err)
     RS_TRY(rs_run_dir_path(path, sizeof path, o->out, "metrics.jsonl", err));
     if (o->resume) {
         RS_TRY(load_progress(t, err));
+        RS_TRY(check_progress(t, err));
+        if (nothing_left(t))
+            return 0;
         RS_TRY(rs_sink_jsonl_rewind(path, t->progress.steps, t->progress.epoch, err));
     } else if (unlink(path) != 0 && errno != ENOENT) {
         return rs_error_set_errno(err, errno, "%s can't be removed", path);
@@ -135,7 +171,8 @@ static int build_state(struct training *t, struct rs_error *err)
 {
     const struct rs_training_options *o = t->o;
     int32_t classes = rs_source_classes(t->data.sources[RS_PHASE_TRAIN]);
-    t->progress.best_accuracy = -1;
+    t->progress = (struct rs_progress){
+        .train_count = t->schedule.train_count, .valid_count = t->schedule.valid_count, .best_accuracy = -1};
     RS_TRY(rs_resnet_build(&t->graph, (int32_t)o->image_size, classes, err));
     RS_TRY(rs_state_create(&t->state, t->graph, err));
     if (o->out)
@@ -314,13 +351,6 @@ static void announce(const struct training *t)
             (unsigned long long)t->progress.steps);
 }
 
-static bool nothing_left(const struct training *t)
-{
-    const struct rs_progress *p = &t->progress;
-    return p->validated ? p->steps >= t->schedule.steps
-                        : rs_schedule_seq(&t->schedule, p->epoch, p->epoch_steps) >= t->schedule.end;
-}
-
 static int prepare(struct training *t, struct rs_error *err)
 {
     RS_TRY(open_data(t, err));
@@ -358,7 +388,7 @@ static void report_outcome(const struct training *t, int code, struct rs_trainin
         say(t, "stopped after step %llu; go on with: rstream train --resume %s\n",
             (unsigned long long)p->steps, t->o->out);
     else
-        say(t, "stopped after step %llu; there is no checkpoint\n", (unsigned long long)p->steps);
+        say(t, "stopped after step %llu, which no checkpoint holds\n", (unsigned long long)p->steps);
 }
 
 static void tear_down(struct training *t)
@@ -396,7 +426,13 @@ int rs_training_run(const struct rs_training_options *options, struct rs_trainin
                 (unsigned long long)t->progress.steps);
         else
             code = rs_input_work(t->input, t->consumer, err);
-        rs_metrics_drain(t->metrics);
+        rs_metrics_finish(t->metrics);
+        if (code == 0)
+            code = rs_run_error(t->run, err);
+        if (code == 0)
+            code = rs_train_error(t->train, err);
+        rs_checkpointer_destroy(t->checkpointer); /* ends the last thread that has a lane */
+        t->checkpointer = NULL;
         if (t->o->trace) { /* a failed run's trace is worth having, but its first error is what counts */
             int traced = write_trace(t, code < 0 ? NULL : err);
             code = code < 0 ? code : traced;

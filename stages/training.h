@@ -43,7 +43,8 @@ struct rs_training_options {
     const char *trace;        /* file for a Chrome/Perfetto trace, or NULL */
     FILE *console;            /* epoch lines, verdict, progress; NULL: none */
     bool console_is_terminal; /* a progress line that rewrites itself */
-    const char *config_json;  /* the options as JSON for config.json and the resume file */
+    const char
+        *config_json; /* the options as JSON for config.json and the resume file; with out, never NULL */
 };
 
 struct rs_training_outcome {

@@ -4,6 +4,7 @@
 #include "commands.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <string.h>
 
 static int (*const runs[RS_COMMAND_COUNT])(const struct rs_config *, struct rs_error *) = {
@@ -69,6 +70,8 @@ static int unknown_command(const char *name)
 
 int main(int argc, char **argv)
 {
+    (void)signal(SIGPIPE,
+                 SIG_IGN); /* a reader that leaves (| head) must not end a run without a checkpoint */
     if (argc < 2) {
         rs_help_all(stderr);
         return 2;

@@ -171,8 +171,11 @@ static void compute(struct rs_plan *p, const struct rs_batch_input *in, bool tra
     double loss = (double)(hash >> 44) / (1 << 20) + (double)p->weights[0];
     result->loss_sum = loss * in->count;
     result->correct = (uint32_t)(hash % (in->count + 1));
-    if (!train)
+    if (!train) {
+        if (++script->valid_steps == script->valid_not_finite_at)
+            result->loss_sum = NAN;
         return;
+    }
     p->weights[0] = p->weights[0] * 0.5f + (float)loss * lr;
     p->weights[1] += p->weights[0];
     p->steps++;

@@ -30,10 +30,11 @@ struct fake_script {
     uint32_t latency;    /* ticks an operation takes at most */
     enum fake_call fail; /* the fail_at-th (from 1) of these calls fails */
     uint32_t fail_at;
-    uint64_t interrupt_at; /* train step that sends SIGINT, 0: none */
-    uint64_t not_finite_at;
+    uint64_t interrupt_at;        /* train step that sends SIGINT, 0: none */
+    uint64_t not_finite_at;       /* train step */
+    uint64_t valid_not_finite_at; /* validation batch */
     /* written by the backend */
-    uint64_t train_steps, copies;
+    uint64_t train_steps, valid_steps, copies;
     uint32_t overlaps; /* uploads begun while a step was queued */
     float weights[2];  /* when the plan was destroyed */
 };

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -162,6 +163,44 @@ static void a_vanished_file_is_named(void **state)
     scene_end(&s);
 }
 
+/* Eight batches of 90 files may be read at once; no more than 64 files are open. */
+static void few_descriptors_are_enough(void **state)
+{
+    (void)state;
+    struct consumer c = {0};
+    struct rs_error err = {0};
+    struct rs_training_options o = scene_options(&png);
+    struct rlimit before, limit;
+    o.batch_size = 90;
+    o.prefetch = 8;
+    o.epochs = 8;
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+    limit = (struct rlimit){.rlim_cur = 100, .rlim_max = before.rlim_max};
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
+    int code = rs_feed_run(&o, take, &c, &err);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+    if (code < 0)
+        fail_msg("%s", err.message);
+    assert_int_equal(c.batches, 8);
+}
+
+static int cancel(void *arg, const struct rs_feed_batch *b, struct rs_error *err)
+{
+    (void)arg;
+    (void)b;
+    (void)err;
+    return RS_E_CANCELLED; /* and no sentence */
+}
+
+static void a_consumer_may_cancel(void **state)
+{
+    (void)state;
+    struct rs_error err = {0};
+    struct rs_training_options o = scene_options(&cifar);
+    assert_int_equal(rs_feed_run(&o, cancel, NULL, &err), RS_E_CANCELLED);
+    assert_non_null(strstr(err.message, "feed: "));
+}
+
 static void too_many_pixels_are_refused(void **state)
 {
     (void)state;
@@ -220,6 +259,8 @@ int main(void)
         cmocka_unit_test(a_label_out_of_range_names_file_and_record),
         cmocka_unit_test(broken_images_are_named),
         cmocka_unit_test(a_vanished_file_is_named),
+        cmocka_unit_test(few_descriptors_are_enough),
+        cmocka_unit_test(a_consumer_may_cancel),
         cmocka_unit_test(too_many_pixels_are_refused),
         cmocka_unit_test(a_batch_of_too_many_chunks_is_refused),
         cmocka_unit_test(a_missing_folder_is_named),

@@ -25,6 +25,7 @@ static struct rs_progress awkward(void)
     return (struct rs_progress){
         .epoch = 4000000000u,
         .epoch_steps = 3,
+        .train_count = 50000,
         .steps = (1ull << 52) + 1,
         .validated = true,
         .train = {.loss_sum = 0.1 + 0.2, .correct = 7, .samples = 9, .batch_loss_sum = 1.0 / 3, .batches = 2},

@@ -193,10 +193,72 @@ static void max_steps_can_be_raised_on_resume(void **state)
     r = run(&o, (struct fake_script){0}); /* nothing is left to do */
     assert_done(&r);
     assert_int_equal(r.script.train_steps, 0);
+    assert_int_equal(line_count(dir, "\"event\":\"step\""), 4);
+    assert_int_equal(line_count(dir, "\"event\":\"epoch\""), 1);
+    o.max_steps = 3; /* fewer than are done */
+    r = run(&o, (struct fake_script){0});
+    assert_int_equal(r.code, RS_E_USAGE);
+    assert_non_null(strstr(r.err.message, "--max-steps"));
     o.max_steps = 9;
     r = run(&o, (struct fake_script){0});
     assert_int_equal(r.script.train_steps, 5);
     assert_same(&r, &whole);
+    assert_int_equal(line_count(dir, "\"event\":\"step\""), 9);
+    assert_int_equal(line_count(dir, "\"event\":\"epoch\""), 2);
+    remove_dir(dir);
+}
+
+static void other_data_is_refused_on_resume(void **state)
+{
+    (void)state;
+    char dir[300];
+    struct scene other;
+    struct rs_training_options o = options(&fake_sync);
+    out_dir(dir, "other-data");
+    o.out = dir;
+    o.max_steps = 4;
+    struct result r = run(&o, (struct fake_script){0});
+    assert_done(&r);
+    scene_begin(&other, RS_SYNTH_CIFAR10, 80, 30);
+    o.data = other.data;
+    o.resume = true;
+    o.max_steps = 9;
+    r = run(&o, (struct fake_script){0});
+    assert_int_equal(r.code, RS_E_USAGE);
+    assert_non_null(strstr(r.err.message, "90 images"));
+    assert_non_null(strstr(r.err.message, "80"));
+    scene_end(&other);
+    remove_dir(dir);
+}
+
+static void a_run_that_fails_before_its_first_step_can_be_repeated(void **state)
+{
+    (void)state;
+    char dir[300];
+    struct rs_training_options o = options(&fake_sync);
+    out_dir(dir, "repeated");
+    o.out = dir;
+    struct result r = run(&o, (struct fake_script){.fail = FAKE_TRAIN, .fail_at = 1});
+    assert_int_equal(r.code, RS_E_BACKEND);
+    r = run(&o, (struct fake_script){0});
+    assert_done(&r);
+    remove_dir(dir);
+}
+
+static void a_validation_that_is_not_finite_keeps_the_last_checkpoint(void **state)
+{
+    (void)state;
+    char dir[300];
+    struct rs_training_options o = options(&fake_sync);
+    out_dir(dir, "nan-valid");
+    o.out = dir;
+    struct result r = run(&o, (struct fake_script){.valid_not_finite_at = 3});
+    assert_int_equal(r.code, RS_E_NOT_FINITE);
+    assert_non_null(strstr(r.err.message, "validation loss after step 12 "));
+    o.resume = true; /* from the first epoch's end */
+    r = run(&o, (struct fake_script){0});
+    assert_done(&r);
+    assert_int_equal(r.script.train_steps, 12);
     remove_dir(dir);
 }
 
@@ -304,6 +366,9 @@ int main(void)
         cmocka_unit_test(a_failure_of_the_device_ends_the_run),
         cmocka_unit_test(an_interrupted_run_goes_on_to_the_same_bits),
         cmocka_unit_test(max_steps_can_be_raised_on_resume),
+        cmocka_unit_test(other_data_is_refused_on_resume),
+        cmocka_unit_test(a_run_that_fails_before_its_first_step_can_be_repeated),
+        cmocka_unit_test(a_validation_that_is_not_finite_keeps_the_last_checkpoint),
         cmocka_unit_test(a_corrupt_record_leaves_a_checkpoint),
         cmocka_unit_test(a_loss_that_is_not_finite_names_the_step),
         cmocka_unit_test(a_file_that_can_t_grow_fails_the_checkpoint),
