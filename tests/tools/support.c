@@ -7,6 +7,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <signal.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -54,8 +56,10 @@ int start_rstream(const char *folder, const char *line)
             args[count++] = word;
     }
     pid_t process = fork();
-    if (process == 0)
+    if (process == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL); /* it must not outlive a test that is killed */
         become(args, out, err);
+    }
     assert_true(process > 0);
     return process;
 }
