@@ -1,11 +1,12 @@
 /* backend.h: what computes a network: one vtable a kind of device.
  *
- * How it works: a backend compiles a graph, batch sizes, a precision and an optimizer into a plan, with the layouts and
- * fusions that suit it. All memory and all primitives are made by compile; the steps allocate nothing. Above this
- * header nobody knows which backend runs.
+ * How it works: a backend compiles a graph, batch sizes, a precision and an optimizer into a plan, with the
+ * layouts and fusions that suit it. All memory and all primitives are made by compile; the steps allocate
+ * nothing. Above this header nobody knows which backend runs.
  *
  * Owner: the caller owns devices and plans, destroys plans before their device, and keeps the graph alive.
- * @thread a plan belongs to the thread that runs its steps; compile, load, store may run on another while no step runs.
+ * @thread a plan belongs to the thread that runs its steps; compile, load, store may run on another while no
+ * step runs.
  */
 #ifndef RS_BACKEND_H
 #define RS_BACKEND_H
@@ -15,7 +16,8 @@
 #include <stdbool.h>
 
 enum rs_precision { RS_PRECISION_FP32, RS_PRECISION_BF16 };
-/* How a plan wants its input: N,3,S,S in this element type. bf16 is rounded to nearest even from the float. */
+/* How a plan wants its input: N,3,S,S in this element type. bf16 is rounded to nearest even from the float.
+ */
 enum rs_element { RS_ELEMENT_F32, RS_ELEMENT_BF16 };
 
 #define RS_BATCH_SIZES_MAX 4
@@ -23,9 +25,9 @@ enum rs_element { RS_ELEMENT_F32, RS_ELEMENT_BF16 };
 struct rs_plan_options {
     enum rs_precision precision;
     enum rs_optimizer optimizer;
-    float beta1, beta2, eps;  /* Adam: 0.9, 0.999, 1e-8 */
-    float momentum;           /* SGD, without dampening */
-    float weight_decay;       /* added to the gradient as PyTorch's Adam and SGD do (L2) */
+    float beta1, beta2, eps; /* Adam: 0.9, 0.999, 1e-8 */
+    float momentum;          /* SGD, without dampening */
+    float weight_decay;      /* added to the gradient as PyTorch's Adam and SGD do (L2) */
     /* the numbers of samples that steps may have: full batches and a short last one; 0-terminated or full */
     uint32_t train_batches[RS_BATCH_SIZES_MAX];
     uint32_t eval_batches[RS_BATCH_SIZES_MAX];
@@ -69,8 +71,8 @@ struct rs_backend {
     void (*host_free)(struct rs_device *device, void *block);
 
     /* Errors: RS_E_UNSUPPORTED (precision, with the remedy), RS_E_NOMEM, RS_E_BACKEND. */
-    int (*compile)(struct rs_device *device, const struct rs_graph *graph, const struct rs_plan_options *options,
-                   struct rs_plan **out, struct rs_error *err);
+    int (*compile)(struct rs_device *device, const struct rs_graph *graph,
+                   const struct rs_plan_options *options, struct rs_plan **out, struct rs_error *err);
     void (*destroy)(struct rs_plan *plan);
     enum rs_element (*input_element)(const struct rs_plan *plan);
 

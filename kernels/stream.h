@@ -1,8 +1,10 @@
-/* stream.h: what a backend with memory of its own adds to backend.h: uploads and steps that run while the host goes on.
+/* stream.h: what a backend with memory of its own adds to backend.h: uploads and steps that run while the
+ * host goes on.
  *
- * How it works: a plan has a few device slots. A batch is uploaded into one on the copy stream; a step on the compute stream waits,
- * on the device, for that upload, and releases the slot once it has read it. Results come back by ticket, in order. Every
- * call only enqueues or asks; none waits, but drain. Two lifetimes: host memory is free when uploaded() says so, a device slot when released() does.
+ * How it works: a plan has a few device slots. A batch is uploaded into one on the copy stream; a step on the
+ * compute stream waits, on the device, for that upload, and releases the slot once it has read it. Results
+ * come back by ticket, in order. Every call only enqueues or asks; none waits, but drain. Two lifetimes: host
+ * memory is free when uploaded() says so, a device slot when released() does.
  *
  * Owner: device slots are the plan's. @thread the plan's.
  */
@@ -14,7 +16,8 @@
 struct rs_stream_ops {
     uint32_t slots; /* device slots of a plan */
     /* Starts the copy of input (host memory from host_alloc) into slot. */
-    int (*upload)(struct rs_plan *plan, uint32_t slot, const struct rs_batch_input *input, struct rs_error *err);
+    int (*upload)(struct rs_plan *plan, uint32_t slot, const struct rs_batch_input *input,
+                  struct rs_error *err);
     /* 0: the input's memory may be written again; RS_AGAIN: the copy is under way; or its error. */
     int (*uploaded)(struct rs_plan *plan, uint32_t slot, struct rs_error *err);
     /* Starts a step on what was uploaded into slot. ticket: 0, 1, 2, … over train and eval together. */
@@ -22,7 +25,8 @@ struct rs_stream_ops {
     int (*eval)(struct rs_plan *plan, uint32_t slot, uint64_t ticket, struct rs_error *err);
     /* 0: the step has read slot, it may be uploaded into again; RS_AGAIN; or the step's error. */
     int (*released)(struct rs_plan *plan, uint32_t slot, struct rs_error *err);
-    /* 0 and the result of ticket, or RS_AGAIN; each ticket once, in order. At most RS_STREAM_RESULTS may be outstanding. */
+    /* 0 and the result of ticket, or RS_AGAIN; each ticket once, in order. At most RS_STREAM_RESULTS may be
+     * outstanding. */
     int (*result)(struct rs_plan *plan, uint64_t ticket, struct rs_step_result *result, struct rs_error *err);
     /* Waits until all that was started has ended. */
     int (*drain)(struct rs_plan *plan, struct rs_error *err);

@@ -78,10 +78,11 @@ static int prepare_out(struct evaluation *e, struct rs_error *err)
         goto fail;
     for (int32_t i = 0; i < classes; i++) {
         const char *name = rs_source_class_name(e->source, i);
-        out->class_names[i] = rs_alloc(strlen(name) + 1);
+        size_t size = strlen(name) + 1;
+        out->class_names[i] = rs_alloc(size);
         if (!out->class_names[i])
             goto fail;
-        strcpy(out->class_names[i], name);
+        memcpy(out->class_names[i], name, size);
     }
     return 0;
 fail:

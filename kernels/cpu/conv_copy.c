@@ -51,7 +51,7 @@ static int has_tag(rs__desc desc, const struct weights_shape *s, dnnl_data_type_
 static int find_steps(struct steps *steps, rs__desc desc, const struct weights_shape *s,
                       dnnl_data_type_t type, const struct known *tags, int count)
 {
-    const size_t taps = (size_t)(s->kernel * s->kernel), area = TILE * TILE;
+    const size_t taps = (size_t)(s->kernel * s->kernel), area = (size_t)TILE * TILE;
     const size_t outs = ((size_t)s->out + TILE - 1) / TILE, ins = ((size_t)s->in + TILE - 1) / TILE;
     for (int i = 0; i < count; i++) {
         if (!has_tag(desc, s, type, tags[i].tag))

@@ -52,7 +52,8 @@ static void gather_sample(const struct gather *g, struct tap t, size_t sample)
     char *to = g->to + sample * tap_rows(t) * row;
     for (int32_t oh = t.h_first; oh < t.h_end; oh++)
         for (int32_t ow = t.w_first; ow < t.w_end; ow++, to += row) {
-            size_t pixel = (size_t)((oh * g->step + g->h_offset) * g->w + ow * g->step + g->w_offset);
+            int32_t h = oh * g->step + g->h_offset, w = ow * g->step + g->w_offset;
+            size_t pixel = (size_t)h * (size_t)g->w + (size_t)w;
             const char *from = g->from + sample * g->blocks * plane + pixel * g->cell;
             for (size_t b = 0; b < g->blocks; b++)
                 memcpy(to + b * g->cell, from + b * plane, g->cell);

@@ -77,7 +77,8 @@ static void update_running(struct rs_plan *plan, const struct rs_node *node, con
                            struct statistics st)
 {
     const struct rs_norm_info *info = &plan->graph->norms[node->norm];
-    double count = (double)(s->count / s->blocks * s->pixels);
+    const size_t samples = s->count / s->blocks;
+    double count = (double)(samples * s->pixels);
     double unbiased = st.variance * count / (count > 1.0 ? count - 1.0 : 1.0);
     float *mean = &plan->buffers[info->running_mean.offset + (int64_t)c];
     float *variance = &plan->buffers[info->running_var.offset + (int64_t)c];

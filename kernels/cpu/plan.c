@@ -68,7 +68,7 @@ static int make_norms(struct rs_plan *plan, struct rs_error *err)
     size_t total = 0;
     for (int32_t i = 0; i < plan->graph->node_count; i++)
         if (plan->graph->nodes[i].norm != RS_NONE)
-            total += 6 * plan->lanes * rs__blocks(plan, plan->graph->nodes[i].out.c);
+            total += (size_t)6 * plan->lanes * rs__blocks(plan, plan->graph->nodes[i].out.c);
     plan->norm_block = rs_calloc(total + 1, sizeof(float));
     if (!plan->norm_block)
         return rs_error_set(err, RS_E_NOMEM, "out of memory for batch norms");
@@ -124,7 +124,7 @@ static void measure_scratch(struct rs_plan *plan, const struct rs__program *p)
         const struct rs_node *n = &plan->graph->nodes[i];
         if (n->op == RS_OP_BATCH_NORM)
             plan->sums_floats =
-                larger(plan->sums_floats, 2 * plan->lanes * rs__blocks(plan, n->out.c) * p->batch);
+                larger(plan->sums_floats, (size_t)2 * plan->lanes * rs__blocks(plan, n->out.c) * p->batch);
         if (n->op == RS_OP_MAX_POOL || n->op == RS_OP_AVG_POOL)
             plan->pool_floats =
                 larger(plan->pool_floats, plan->lanes * rs__pixels(plan->graph->nodes[n->input[0]].out));

@@ -75,6 +75,7 @@ static int profiled_step(struct rs__call *call, struct text *text)
 {
     struct rs_plan *plan = call->plan;
     double total = 0.0;
+    RS_ASSERT(call->program);
     RS_TRY(rs__program_run(call, 1));
     for (int32_t i = 0; i < call->program->op_count; i++) {
         const struct rs__op *op = &call->program->ops[i];
