@@ -62,6 +62,7 @@ static void a_bad_field_is_named(void **state)
     struct rs_error err;
     char *text = rs_progress_print(&p), *at = strstr(text, "4000000000");
     at[0] = '-';
+    at[1] = '1';
     assert_int_equal(rs_progress_parse(text, "the/file", &after, &err), RS_E_CORRUPT);
     assert_non_null(strstr(err.message, "the/file"));
     assert_int_equal(rs_progress_parse("{\"epoch\":1}", "f", &after, &err), RS_E_CORRUPT);
