@@ -81,7 +81,9 @@ struct results { /* what one table makes of the same numbers; zeroed, so that pa
     float adam[3][CHANNELS * 4], sgd[2][CHANNELS * 4];
 };
 
-static float inputs[4][CELLS], vectors[5][CHANNELS];
+/* rows of whole cache lines, which the kernels demand */
+static _Alignas(64) float inputs[4][(CELLS + 15) / 16 * 16];
+static float vectors[5][CHANNELS];
 
 struct work { /* planes of one table */
     float x[CELLS] ALIGNED, r[CELLS] ALIGNED, dy[CELLS] ALIGNED, z[CELLS] ALIGNED, out[CELLS] ALIGNED,
