@@ -118,6 +118,8 @@ static int load_progress(struct training *t, struct rs_error *err)
 static bool nothing_left(const struct training *t)
 {
     const struct rs_progress *p = &t->progress;
+    if (p->steps > t->schedule.steps) /* --epochs or --max-steps is less than was done */
+        return true;
     return p->validated ? p->steps >= t->schedule.steps
                         : rs_schedule_seq(&t->schedule, p->epoch, p->epoch_steps) >= t->schedule.end;
 }
@@ -139,11 +141,6 @@ static int check_progress(const struct training *t, struct rs_error *err)
                             "%s: step %llu is not step %llu of epoch %u with %llu steps an epoch",
                             t->resume_path, (unsigned long long)p->steps, (unsigned long long)p->epoch_steps,
                             p->epoch, (unsigned long long)s->train_batches);
-    if (p->steps > s->steps)
-        return rs_error_set(
-            err, RS_E_USAGE,
-            "%s has done %llu steps already, and --epochs and --max-steps allow %llu; raise them", t->o->out,
-            (unsigned long long)p->steps, (unsigned long long)s->steps);
     return 0;
 }
 
@@ -422,7 +419,7 @@ int rs_training_run(const struct rs_training_options *options, struct rs_trainin
     if (code == 0) {
         announce(t);
         if (nothing_left(t))
-            say(t, "all %llu steps are done; nothing is left to do (more: --epochs, --max-steps)\n",
+            say(t, "%llu steps are done; nothing is left to do (more: --epochs, --max-steps)\n",
                 (unsigned long long)t->progress.steps);
         else
             code = rs_input_work(t->input, t->consumer, err);
