@@ -25,7 +25,7 @@ enum rs_element { RS_ELEMENT_F32, RS_ELEMENT_BF16 };
 struct rs_plan_options {
     enum rs_precision precision;
     enum rs_optimizer optimizer;
-    float beta1, beta2, eps; /* Adam: 0.9, 0.999, 1e-8 */
+    double beta1, beta2, eps; /* Adam: 0.9, 0.999, 1e-8; doubles as in PyTorch, since 1 - beta2 is formed */
     float momentum;          /* SGD, without dampening */
     float weight_decay;      /* added to the gradient as PyTorch's Adam and SGD do (L2) */
     /* the numbers of samples that steps may have: full batches and a short last one; 0-terminated or full */

@@ -1,3 +1,4 @@
+/* batch.c: the memory of a batch and of a worker's scratch, made once. */
 #include "batch.h"
 
 static int reserve(struct rs_batch *b, bool fused, struct rs_error *err)

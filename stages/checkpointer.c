@@ -1,3 +1,4 @@
+/* checkpointer.c: a thread that writes snapshots while training goes on; see checkpointer.h. */
 #include "checkpointer.h"
 
 #include "alloc.h"

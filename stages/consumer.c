@@ -1,3 +1,4 @@
+/* consumer.c: one loop of poll, take, handle; the only sleep is between two looks at a busy device. */
 #include "consumer.h"
 
 #include "alloc.h"

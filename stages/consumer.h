@@ -7,7 +7,7 @@
  * the slot again. A failing handler fails the run. After the end token, an error or a cancel, finish is
  * called once on the thread, then the loop is told to quit.
  *
- * Owner: the creator. @thread create, start, join: main; handler, finish: consumer; figures: consumer.
+ * Owner: the creator. @thread create, start, join, destroy: main; batch, enter, poll, finish: consumer.
  */
 #ifndef RS_CONSUMER_H
 #define RS_CONSUMER_H

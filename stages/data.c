@@ -1,3 +1,4 @@
+/* data.c: the train and the valid source of a run, and whether they fit each other. */
 #include "data.h"
 
 static int open_valid(struct rs_data *d, const char *dir, const char *valid_dir, struct rs_error *err)

@@ -1,3 +1,4 @@
+/* device.c: finds, probes and opens the backend that a name stands for. */
 #include "device.h"
 
 #include "planner.h"

@@ -1,3 +1,4 @@
+/* evaluation.c: a validation pass of its own: the input stages, an eval step a batch, sums a class. */
 #include "evaluation.h"
 
 #include "alloc.h"

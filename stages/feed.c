@@ -1,3 +1,4 @@
+/* feed.c: the input stages with a function of the caller's at their end instead of a network. */
 #include "feed.h"
 
 #include "clock.h"

@@ -1,3 +1,4 @@
+/* image_stages.c: decode, resize and normalize of one sample, as the worker pools call them. */
 #include "image_stages.h"
 
 #include "batch.h"

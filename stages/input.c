@@ -1,3 +1,4 @@
+/* input.c: makes the slots, channels, worker pools and the read stage of a run, and works them to the end. */
 #include "input.h"
 
 #include "image_stages.h"

@@ -1,3 +1,4 @@
+/* metrics.c: reports go from the train thread to the loop by one ring and come back empty by another. */
 #include "metrics.h"
 
 #include "clock.h"
@@ -58,6 +59,7 @@ static void summarize(struct rs_metrics *m, const struct rs_report *report, stru
         .stage_count = count,
         .seconds = report->progress.train_seconds,
         .wait_seconds = report->progress.train_wait_seconds,
+        .batches = report->progress.train.batches,
         .workers = m->o.workers,
         .cores = m->o.cores,
         .slots = m->o.slots,

@@ -1,3 +1,4 @@
+/* planner.c: the rules of planner.h, each a line or two. */
 #include "planner.h"
 
 #include <sched.h>
@@ -37,7 +38,8 @@ struct rs_placement rs_planner_place(enum rs_fuse fuse, uint32_t workers, uint32
         p.first[i] = i;
         p.stages[i] = 1;
         p.threads[i] = p.workers / p.pools + (i < p.workers % p.pools);
-        p.threads[i] = clamp(p.threads[i], 1, p.workers);
+        if (!p.threads[i])
+            p.threads[i] = 1;
     }
     return p;
 }

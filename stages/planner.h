@@ -1,11 +1,14 @@
 /* planner.h: how many workers, and which stages share a thread.
  *
  * How it works: the rules below, in order. They change speed only, never bits.
- *   workers   asked for, or: on a CPU device all cores (the workers run at the lowest priority, so that they
- * only take what the step leaves), else the cores less one for the step's own thread. fuse      auto: decode,
- * resize and normalize run on each worker, sample by sample. none: a pool of threads a stage, the workers
- * shared out, decode first, at least one each. chunk     so many samples that each worker gets about four
- * chunks of a batch, 8 at most.
+ *
+ * Workers: as asked for, or: on a CPU device all cores (the workers run at the lowest priority, so that they
+ * only take what the step leaves), else the cores less one for the step's own thread.
+ *
+ * Fuse: auto runs decode, resize and normalize on each worker, sample by sample. none makes a pool of threads
+ * a stage, the workers shared out, decode first, at least one each.
+ *
+ * Chunk: so many samples that each worker gets about four chunks of a batch, 8 at most.
  *
  * @thread any; a plan is a value.
  */

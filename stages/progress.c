@@ -1,3 +1,4 @@
+/* progress.c: a run's position as JSON inside a checkpoint, and back. */
 #include "progress.h"
 
 #include <cjson/cJSON.h>

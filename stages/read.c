@@ -1,3 +1,4 @@
+/* read.c: numbers batches, finds their bytes and hands their chunks to the workers as the bytes arrive. */
 #include "read.h"
 
 #include "batch.h"

@@ -1,9 +1,11 @@
+/* run_dir.c: makes, checks and writes a run's folder. */
 #include "run_dir.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
@@ -102,4 +104,18 @@ int rs_run_dir_prepare(const char *dir, bool resume, uint64_t needed, struct rs_
     if (unlink(path) != 0)
         return rs_error_set_errno(err, errno, "%s can't be removed", path);
     return check_space(dir, needed, err);
+}
+
+int rs_run_dir_lock(const char *dir, int *fd, struct rs_error *err)
+{
+    *fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (*fd < 0)
+        return rs_error_set_errno(err, errno, "the output folder %s can't be opened; choose another --out",
+                                  dir);
+    if (flock(*fd, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK)
+        return 0;
+    close(*fd);
+    *fd = -1;
+    return rs_error_set(err, RS_E_USAGE,
+                        "another run is writing into %s; wait for its end, or choose another --out", dir);
 }

@@ -1,3 +1,4 @@
+/* schedule.c: which samples are in batch number n; arithmetic, no state. */
 #include "schedule.h"
 
 #include "random.h"

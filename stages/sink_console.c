@@ -1,3 +1,4 @@
+/* sink_console.c: the metrics sink for people: a progress line on a terminal, an epoch's line and verdict. */
 #include "sinks.h"
 
 #include "clock.h"

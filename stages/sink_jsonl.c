@@ -1,3 +1,4 @@
+/* sink_jsonl.c: the metrics sink for programs: an object a line, and the way back to a checkpoint's step. */
 #include "sinks.h"
 
 #include <cjson/cJSON.h>

@@ -1,3 +1,4 @@
+/* store.c: the encoded data of a small source in one arena, loaded once or file by file. */
 #include "store.h"
 
 #include "alloc.h"
@@ -57,11 +58,6 @@ void rs_store_destroy(struct rs_store *s)
     rs_free(s->offsets);
     rs_free(s->places);
     rs_free(s);
-}
-
-bool rs_store_keeps(const struct rs_store *s)
-{
-    return s->arena != NULL;
 }
 
 static void piece_done(struct rs_file_read *read, int code, const struct rs_error *error)

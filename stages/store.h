@@ -19,10 +19,9 @@
 
 struct rs_store;
 
-/* Without an arena (rs_store_keeps false) when the source is too large. Errors: RS_E_NOMEM. */
+/* A source that is too large is not kept: find and claim answer NULL. Errors: RS_E_NOMEM. */
 int rs_store_create(struct rs_store **out, const struct rs_source *source, struct rs_error *err);
 void rs_store_destroy(struct rs_store *store); /* no read may be in flight */
-bool rs_store_keeps(const struct rs_store *store);
 
 /* Starts loading packed files whole; done(arg, code, error) is called once on the loop, also when there is
  * nothing to load (then at once). */

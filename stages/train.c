@@ -1,3 +1,5 @@
+/* train.c: a step a batch, in host memory or started on a device; totals, reports, checkpoints at an epoch's
+ * end. */
 #include "train.h"
 
 #include "alloc.h"

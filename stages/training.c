@@ -1,3 +1,5 @@
+/* training.c: builds everything of a training run in order, works it, reports, and takes it down in reverse.
+ */
 #include "training.h"
 
 #include "alloc.h"
@@ -32,6 +34,7 @@ struct training {
     struct rs_placement placement;
     char *class_names; /* one a line */
     char resume_path[PATH_SIZE];
+    int out_lock; /* of the run's folder, -1: none */
 
     struct rs_run *run;
     struct rs_spans *spans;
@@ -115,9 +118,8 @@ static int load_progress(struct training *t, struct rs_error *err)
     return code;
 }
 
-static bool nothing_left(const struct training *t)
+static bool nothing_left(const struct training *t, const struct rs_progress *p)
 {
-    const struct rs_progress *p = &t->progress;
     if (p->steps > t->schedule.steps) /* --epochs or --max-steps is less than was done */
         return true;
     return p->validated ? p->steps >= t->schedule.steps
@@ -150,12 +152,13 @@ static int prepare_out(struct training *t, struct rs_error *err)
     const struct rs_training_options *o = t->o;
     char path[PATH_SIZE];
     RS_TRY(rs_run_dir_prepare(o->out, o->resume, checkpoint_bytes(t->graph), err));
+    RS_TRY(rs_run_dir_lock(o->out, &t->out_lock, err));
     RS_TRY(rs_run_dir_path(t->resume_path, sizeof t->resume_path, o->out, "resume.safetensors", err));
     RS_TRY(rs_run_dir_path(path, sizeof path, o->out, "metrics.jsonl", err));
     if (o->resume) {
         RS_TRY(load_progress(t, err));
         RS_TRY(check_progress(t, err));
-        if (nothing_left(t))
+        if (nothing_left(t, &t->progress))
             return 0;
         RS_TRY(rs_sink_jsonl_rewind(path, t->progress.steps, t->progress.epoch, err));
     } else if (unlink(path) != 0 && errno != ENOENT) {
@@ -198,9 +201,9 @@ static int compile_plan(struct training *t, struct rs_error *err)
     struct rs_plan_options plan = {
         .precision = o->precision,
         .optimizer = o->optimizer,
-        .beta1 = 0.9f,
-        .beta2 = 0.999f,
-        .eps = 1e-8f,
+        .beta1 = 0.9,
+        .beta2 = 0.999,
+        .eps = 1e-8,
         .momentum = o->momentum,
         .weight_decay = o->weight_decay,
     };
@@ -338,8 +341,11 @@ static void announce(const struct training *t)
     say(t, "data     %s: %llu images to train on, %llu to validate on, %d classes (%s)\n", t->o->data,
         (unsigned long long)t->schedule.train_count, (unsigned long long)t->schedule.valid_count,
         rs_source_classes(train), rs_source_kind(train));
-    say(t, "pipeline %u slots of %u images, %u worker%s, %s\n", t->o->prefetch, t->o->batch_size,
-        t->placement.workers, t->placement.workers == 1 ? "" : "s",
+    uint32_t threads = 0;
+    for (uint32_t i = 0; i < t->placement.pools; i++)
+        threads += t->placement.threads[i];
+    say(t, "pipeline %u slots of %u images, %u worker%s, %s\n", t->o->prefetch, t->o->batch_size, threads,
+        threads == 1 ? "" : "s",
         t->placement.pools == 1 ? "decode + resize + normalize fused" : "a pool of threads a stage");
     if (t->o->out)
         say(t, "run      %s\n", t->o->out);
@@ -371,15 +377,17 @@ static int write_trace(const struct training *t, struct rs_error *err)
 static void report_outcome(const struct training *t, int code, struct rs_training_outcome *outcome)
 {
     const struct rs_progress *p = rs_train_progress(t->train), *last = rs_train_last_epoch(t->train);
-    *outcome = (struct rs_training_outcome){
-        .interrupted = t->interrupted, .steps = p->steps, .epochs_done = p->epoch};
+    /* an interrupt that comes when all is done interrupts nothing */
+    bool interrupted = t->interrupted && !nothing_left(t, p);
+    *outcome =
+        (struct rs_training_outcome){.interrupted = interrupted, .steps = p->steps, .epochs_done = p->epoch};
     if (last) {
         outcome->train_loss = rs_totals_loss(&last->train);
         outcome->train_accuracy = rs_totals_accuracy(&last->train);
         outcome->valid_loss = rs_totals_loss(&last->valid);
         outcome->valid_accuracy = rs_totals_accuracy(&last->valid);
     }
-    if (!t->interrupted && code == 0)
+    if (!interrupted && code == 0)
         return;
     if (t->o->out && rs_train_saved(t->train))
         say(t, "stopped after step %llu; go on with: rstream train --resume %s\n",
@@ -405,6 +413,8 @@ static void tear_down(struct training *t)
     rs_graph_destroy(t->graph);
     rs_data_close(&t->data);
     rs_free(t->class_names);
+    if (t->out_lock >= 0)
+        close(t->out_lock);
 }
 
 int rs_training_run(const struct rs_training_options *options, struct rs_training_outcome *outcome,
@@ -414,11 +424,12 @@ int rs_training_run(const struct rs_training_options *options, struct rs_trainin
     if (!t)
         return rs_error_set(err, RS_E_NOMEM, "no memory for a run");
     t->o = options;
+    t->out_lock = -1;
     *outcome = (struct rs_training_outcome){0};
     int code = prepare(t, err);
     if (code == 0) {
         announce(t);
-        if (nothing_left(t))
+        if (nothing_left(t, &t->progress))
             say(t, "%llu steps are done; nothing is left to do (more: --epochs, --max-steps)\n",
                 (unsigned long long)t->progress.steps);
         else

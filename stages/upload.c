@@ -1,3 +1,4 @@
+/* upload.c: device slots in turn; a host slot goes back when its copy has completed. */
 #include "upload.h"
 
 #include "batch.h"

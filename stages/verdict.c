@@ -1,3 +1,4 @@
+/* verdict.c: from an epoch's figures to a stage's name and an advice. */
 #include "verdict.h"
 
 #include <stdio.h>
@@ -35,6 +36,12 @@ void rs_verdict_find(const struct rs_verdict_input *in, struct rs_verdict *v)
 {
     *v = (struct rs_verdict){.stage = "train"};
     v->wait_share = in->seconds > 0 ? in->wait_seconds / in->seconds : 0;
+    if (in->batches < RS_VERDICT_BATCHES) {
+        v->stage = "unknown";
+        snprintf(v->advice, sizeof v->advice, "%llu steps are too few to tell",
+                 (unsigned long long)in->batches);
+        return;
+    }
     if (v->wait_share < RS_VERDICT_WAIT || in->stage_count <= WORKER_LAST)
         return;
     uint32_t limit = WORKER_FIRST;

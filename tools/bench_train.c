@@ -91,9 +91,9 @@ static int open_step(struct step_bench *b, const struct rs_config *config, int32
     RS_TRY(rs_chosen_device_open(&b->device, NULL, rs_config_device(config), (uint32_t)config->threads, err));
     const struct rs_plan_options options = {.precision = (enum rs_precision)config->precision,
                                             .optimizer = RS_OPTIMIZER_ADAM,
-                                            .beta1 = 0.9F,
-                                            .beta2 = 0.999F,
-                                            .eps = 1e-8F,
+                                            .beta1 = 0.9,
+                                            .beta2 = 0.999,
+                                            .eps = 1e-8,
                                             .train_batches = {b->batch}};
     RS_TRY(b->device.backend->compile(b->device.device, b->graph, &options, &b->plan, err));
     RS_TRY(b->device.backend->load(b->plan, b->state, err));

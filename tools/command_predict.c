@@ -75,9 +75,9 @@ static int open_network(struct predictor *p, const struct rs_config *config, str
     RS_TRY(rs_checkpoint_load(config->weights, p->state, 0, err));
     RS_TRY(rs_chosen_device_open(&p->device, NULL, rs_config_device(config), (uint32_t)config->threads, err));
     const struct rs_plan_options options = {.precision = (enum rs_precision)config->precision,
-                                            .beta1 = 0.9F,
-                                            .beta2 = 0.999F,
-                                            .eps = 1e-8F,
+                                            .beta1 = 0.9,
+                                            .beta2 = 0.999,
+                                            .eps = 1e-8,
                                             .eval_batches = {1}};
     RS_TRY(p->device.backend->compile(p->device.device, p->graph, &options, &p->plan, err));
     return p->device.backend->load(p->plan, p->state, err);

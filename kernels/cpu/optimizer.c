@@ -4,15 +4,15 @@
 
 static struct rs__adam adam_of(const struct rs_plan_options *o, int64_t step, float lr)
 {
-    const double bias1 = 1.0 - pow((double)o->beta1, (double)step);
-    const double bias2 = 1.0 - pow((double)o->beta2, (double)step);
+    const double bias1 = 1.0 - pow(o->beta1, (double)step);
+    const double bias2 = 1.0 - pow(o->beta2, (double)step);
     return (struct rs__adam){
-        .beta1 = o->beta1,
-        .beta2 = o->beta2,
-        .eps = o->eps,
+        .beta1 = (float)o->beta1,
+        .beta2 = (float)o->beta2,
+        .eps = (float)o->eps,
         .weight_decay = o->weight_decay,
-        .one_beta1 = (float)(1.0 - (double)o->beta1),
-        .one_beta2 = (float)(1.0 - (double)o->beta2),
+        .one_beta1 = (float)(1.0 - o->beta1),
+        .one_beta2 = (float)(1.0 - o->beta2),
         .step_size = (float)((double)lr / bias1),
         .inverse_root_bias = (float)(1.0 / sqrt(bias2)),
     };

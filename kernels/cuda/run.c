@@ -375,11 +375,11 @@ int rs__run_step(struct rs_plan *plan, const struct rs__size *size, struct rs_er
 struct rs__hyper rs__make_hyper(const struct rs_plan_options *options, double lr, int64_t step)
 {
     const double beta1 = options->beta1, beta2 = options->beta2;
-    struct rs__hyper h = {.beta1 = options->beta1,
+    struct rs__hyper h = {.beta1 = (float)options->beta1,
                           .rest1 = (float)(1 - beta1),
-                          .beta2 = options->beta2,
+                          .beta2 = (float)options->beta2,
                           .rest2 = (float)(1 - beta2),
-                          .eps = options->eps,
+                          .eps = (float)options->eps,
                           .lr = (float)lr,
                           .momentum = options->momentum,
                           .decay = options->weight_decay};

@@ -308,9 +308,9 @@ int rs_case_compare(const struct rs_case *c, const struct rs_backend *backend, s
     /* Adam's eps is large: with the usual one a gradient near 0 moves its weight by its sign alone, which
      * rounding decides */
     m.options = (struct rs_plan_options){.optimizer = optimizer,
-                                         .beta1 = 0.9f,
-                                         .beta2 = 0.999f,
-                                         .eps = 1e-2f,
+                                         .beta1 = 0.9,
+                                         .beta2 = 0.999,
+                                         .eps = 1e-2,
                                          .momentum = 0.9f,
                                          .weight_decay = 1e-3f,
                                          .train_batches = {c->batch, c->rest},

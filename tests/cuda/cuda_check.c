@@ -72,9 +72,9 @@ static int open_bench(const struct check *check, struct bench *b, enum rs_precis
                       uint32_t last, struct rs_error *err)
 {
     const struct rs_plan_options options = {.precision = precision,
-                                            .beta1 = 0.9f,
-                                            .beta2 = 0.999f,
-                                            .eps = 1e-8f,
+                                            .beta1 = 0.9,
+                                            .beta2 = 0.999,
+                                            .eps = 1e-8,
                                             .train_batches = {batch, last == batch ? 0 : last},
                                             .eval_batches = {batch}};
     memset(b, 0, sizeof(*b));

@@ -72,9 +72,9 @@ static void close_scene(struct scene *s)
 static void open_scene(struct scene *s)
 {
     const struct rs_case *c = scene_case();
-    const struct rs_plan_options options = {.beta1 = 0.9f,
-                                            .beta2 = 0.999f,
-                                            .eps = 1e-8f,
+    const struct rs_plan_options options = {.beta1 = 0.9,
+                                            .beta2 = 0.999,
+                                            .eps = 1e-8,
                                             .train_batches = {c->batch, c->rest},
                                             .eval_batches = {c->batch}};
     memset(s, 0, sizeof(*s));

@@ -80,9 +80,9 @@ static int run(struct bench *b, enum rs_precision precision, enum rs_cpu_bf16 ho
 {
     const struct rs_plan_options options = {.precision = precision,
                                             .optimizer = RS_OPTIMIZER_ADAM,
-                                            .beta1 = 0.9f,
-                                            .beta2 = 0.999f,
-                                            .eps = 1e-8f,
+                                            .beta1 = 0.9,
+                                            .beta2 = 0.999,
+                                            .eps = 1e-8,
                                             .train_batches = {b->batch}};
     struct rs_device *device = NULL;
     struct rs_plan *plan = NULL;

@@ -91,9 +91,9 @@ static struct rs_plan_options plan_options(char **argv)
 {
     return (struct rs_plan_options){.optimizer =
                                         strcmp(argv[0], "sgd") == 0 ? RS_OPTIMIZER_SGD : RS_OPTIMIZER_ADAM,
-                                    .beta1 = 0.9f,
-                                    .beta2 = 0.999f,
-                                    .eps = 1e-8f,
+                                    .beta1 = 0.9,
+                                    .beta2 = 0.999,
+                                    .eps = 1e-8,
                                     .momentum = strtof(argv[2], NULL),
                                     .weight_decay = strtof(argv[3], NULL)};
 }

@@ -158,7 +158,7 @@ static int parse(int argc, char **argv, struct options *o)
                           .image_size = 96,
                           .classes = 10,
                           .lr = 0.01f,
-                          .plan = {.beta1 = 0.9f, .beta2 = 0.999f, .eps = 1e-8f}};
+                          .plan = {.beta1 = 0.9, .beta2 = 0.999, .eps = 1e-8}};
     while ((key = getopt_long(argc, argv, "", long_options, NULL)) != -1)
         if (set_option(o, key, optarg ? optarg : "") < 0)
             return -1;

@@ -19,9 +19,9 @@ static struct rs_plan_options adam_options(enum rs_precision precision, uint32_t
 {
     return (struct rs_plan_options){.precision = precision,
                                     .optimizer = RS_OPTIMIZER_ADAM,
-                                    .beta1 = 0.9f,
-                                    .beta2 = 0.999f,
-                                    .eps = 1e-8f,
+                                    .beta1 = 0.9,
+                                    .beta2 = 0.999,
+                                    .eps = 1e-8,
                                     .train_batches = {batch, batch - 1},
                                     .eval_batches = {batch + 1}};
 }

@@ -42,9 +42,9 @@ static int set_up(void **out)
     assert_int_equal(rs_state_create(&f->state, f->graph, &f->err), 0);
     rs_state_init(f->state, 3);
 
-    f->options = (struct rs_plan_options){.beta1 = 0.9f,
-                                          .beta2 = 0.999f,
-                                          .eps = 1e-8f,
+    f->options = (struct rs_plan_options){.beta1 = 0.9,
+                                          .beta2 = 0.999,
+                                          .eps = 1e-8,
                                           .train_batches = {BATCH, BATCH - 1},
                                           .eval_batches = {BATCH, 1}};
     assert_int_equal(f->backend->open(&f->device, 1, &f->err), 0);

@@ -1,3 +1,5 @@
+/* fake_backend.c: a backend whose results, lateness and failures a test sets; a step hashes its batch, no
+ * network. */
 #include "fake_backend.h"
 
 #include "alloc.h"

@@ -1,3 +1,4 @@
+/* scene.c: what tests of stages share: a data set on disk, a run, its options. */
 #include "scene.h"
 
 #include "cmocka_all.h"

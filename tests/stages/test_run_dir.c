@@ -79,6 +79,21 @@ static void too_little_space_is_found_at_once(void **state)
     assert_non_null(strstr(err.message, dir));
 }
 
+static void one_run_at_a_time(void **state)
+{
+    (void)state;
+    int first, second;
+    struct rs_error err;
+    assert_int_equal(rs_run_dir_lock(root, &first, &err), 0);
+    assert_int_equal(rs_run_dir_lock(root, &second, &err),
+                     RS_E_USAGE); /* a second open is as another process */
+    assert_int_equal(second, -1);
+    assert_non_null(strstr(err.message, root));
+    close(first);
+    assert_int_equal(rs_run_dir_lock(root, &second, &err), 0);
+    close(second);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -86,6 +101,7 @@ int main(void)
         cmocka_unit_test_setup(resume_and_a_new_run_don_t_mix, begin),
         cmocka_unit_test_setup(a_folder_that_can_t_be_used_is_named, begin),
         cmocka_unit_test_setup(too_little_space_is_found_at_once, begin),
+        cmocka_unit_test_setup(one_run_at_a_time, begin),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -22,6 +22,7 @@ static struct rs_verdict_input scene(double wait_seconds)
                                      .stage_count = 4,
                                      .seconds = 10,
                                      .wait_seconds = wait_seconds,
+                                     .batches = 100,
                                      .workers = 1,
                                      .cores = 4,
                                      .slots = 8};
@@ -86,6 +87,20 @@ static void a_slow_disk_is_the_read_stage(void **state)
     assert_null(strstr(v.advice, "--prefetch"));
 }
 
+static void a_few_steps_get_no_verdict(void **state)
+{
+    (void)state;
+    struct rs_verdict v;
+    struct rs_verdict_input in = scene(6);
+    in.batches = RS_VERDICT_BATCHES - 1;
+    rs_verdict_find(&in, &v);
+    assert_string_equal(v.stage, "unknown");
+    assert_string_equal(v.advice, "9 steps are too few to tell");
+    in.batches++;
+    rs_verdict_find(&in, &v);
+    assert_string_not_equal(v.stage, "unknown");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -93,6 +108,7 @@ int main(void)
         cmocka_unit_test(the_busiest_worker_stage_limits),
         cmocka_unit_test(two_threads_count_half),
         cmocka_unit_test(a_slow_disk_is_the_read_stage),
+        cmocka_unit_test(a_few_steps_get_no_verdict),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
