@@ -164,14 +164,56 @@ static double worse(double a, double b)
     return a <= b ? b : a;
 }
 
+static double gradient_distance(const struct rs_graph *g, const float *got, const float *want, double limit)
+{
+    double floor = FLOOR * norm_of(want, NULL, g->param_floats), most = 0.0;
+    for (int32_t i = 0; i < g->param_count; i++)
+        most = worse(tensor_error(g->params[i].name, got + g->params[i].offset, want + g->params[i].offset,
+                                  g->params[i].count, floor, limit),
+                     most);
+    return most;
+}
+
 double pair_gradient_error(const struct pair *p, double limit)
 {
-    const struct rs_graph *g = p->graph;
-    double floor = FLOOR * norm_of(p->ref.gradients, NULL, g->param_floats), most = 0.0;
-    for (int32_t i = 0; i < g->param_count; i++)
-        most = worse(tensor_error(g->params[i].name, p->cpu.gradients + g->params[i].offset,
-                                  p->ref.gradients + g->params[i].offset, g->params[i].count, floor, limit),
-                     most);
+    return gradient_distance(p->graph, p->cpu.gradients, p->ref.gradients, limit);
+}
+
+/* One of the two bf16 numbers around value. */
+static float bf16_neighbour(float value, uint32_t up)
+{
+    uint32_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    bits = (bits & 0xffff0000u) + (up && (bits & 0xffffu) ? 0x10000u : 0);
+    memcpy(&value, &bits, sizeof value);
+    return value;
+}
+
+double pair_bf16_sensitivity(struct pair *p, uint32_t batch, uint64_t seed, uint32_t draws)
+{
+    struct side *s = &p->ref;
+    const int64_t count = p->graph->param_floats;
+    float *want = rs_calloc((size_t)count, sizeof(float)), *params = rs_calloc((size_t)count, sizeof(float));
+    double most = 0.0;
+    assert_true(want && params);
+    memcpy(params, p->state->params, (size_t)count * sizeof(float));
+    make_batch(p, batch, seed);
+    const struct rs_batch_input input = input_of(p, s, batch);
+    for (uint32_t draw = 0; draw <= draws; draw++) { /* the 0th is unrounded */
+        struct rs_random random;
+        rs_random_init(&random, draw, 2, 0);
+        for (int64_t i = 0; draw && i < count; i++)
+            p->state->params[i] = bf16_neighbour(params[i], rs_random_u32(&random) & 1u);
+        check(p, s->backend->load(s->plan, p->state, &p->err));
+        check(p, s->backend->train_step(s->plan, &input, 0.0f, &s->result, &p->err));
+        check(p, s->backend->store_gradients(s->plan, draw ? s->gradients : want, &p->err));
+        if (draw)
+            most = worse(gradient_distance(p->graph, s->gradients, want, INFINITY), most);
+    }
+    memcpy(p->state->params, params, (size_t)count * sizeof(float));
+    check(p, s->backend->load(s->plan, p->state, &p->err));
+    rs_free(want);
+    rs_free(params);
     return most;
 }
 

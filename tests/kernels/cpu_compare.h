@@ -44,6 +44,10 @@ void pair_train(struct pair *p, uint32_t batch, uint64_t seed, float lr);
 void pair_eval(struct pair *p, uint32_t batch, uint64_t seed);
 /* Largest relative error over the parameters' gradients; prints each beyond the limit. */
 double pair_gradient_error(const struct pair *p, double limit);
+/* How far the reference's own gradients of the same step move when every parameter goes to one of its two
+ * neighbours in bf16, by a coin: the largest of draws draws. What bf16 arithmetic may cost on this graph and
+ * batch is measured by that. Begins at the state before the steps and leaves the reference there. */
+double pair_bf16_sensitivity(struct pair *p, uint32_t batch, uint64_t seed, uint32_t draws);
 /* The same over parameters and buffers after the steps. */
 double pair_state_error(const struct pair *p, double limit);
 /* Of the last evaluation's probabilities, the largest absolute difference. */

@@ -35,12 +35,15 @@ static struct rs_graph *resnet(void)
 
 #ifndef __SANITIZE_THREAD__
 /* Three steps of the real network: the first gradients, then losses along the way, then running statistics.
- */
-static void compare_resnet(enum rs_precision precision, enum rs_cpu_bf16 how, double gradient, double loss)
+ * In bf16 the gradients may lie twice as far off as the reference's own move when its weights are rounded. */
+static void compare_resnet(enum rs_precision precision, enum rs_cpu_bf16 how, double gradient, double loss,
+                           double state)
 {
     const struct rs_plan_options options = adam_options(precision, 4);
     struct pair p;
     pair_open(&p, resnet(), &options, how);
+    if (precision == RS_PRECISION_BF16)
+        gradient = 2 * pair_bf16_sensitivity(&p, 4, 0, 2);
     for (uint64_t i = 0; i < 3; i++) {
         pair_train(&p, 4, i, 1e-4f);
         double error = fabs(p.cpu.result.loss_sum - p.ref.result.loss_sum) / p.ref.result.loss_sum;
@@ -50,7 +53,7 @@ static void compare_resnet(enum rs_precision precision, enum rs_cpu_bf16 how, do
         if (i == 0)
             assert_true(pair_gradient_error(&p, gradient) <= gradient);
         if (i == 0)
-            assert_true(pair_state_error(&p, gradient) <= gradient);
+            assert_true(pair_state_error(&p, state) <= state);
     }
     pair_eval(&p, 5, 9);
     assert_true(isfinite(p.cpu.result.loss_sum));
@@ -60,7 +63,7 @@ static void compare_resnet(enum rs_precision precision, enum rs_cpu_bf16 how, do
 static void test_resnet_fp32(void **state)
 {
     (void)state;
-    compare_resnet(RS_PRECISION_FP32, RS_CPU_BF16_AUTO, 2e-2, 2e-3);
+    compare_resnet(RS_PRECISION_FP32, RS_CPU_BF16_AUTO, 2e-2, 2e-3, 1e-3);
 }
 
 static void test_resnet_bf16(void **state)
@@ -68,7 +71,7 @@ static void test_resnet_bf16(void **state)
     (void)state;
     if (!cpu_has_bf16())
         skip();
-    compare_resnet(RS_PRECISION_BF16, RS_CPU_BF16_AUTO, 5e-1, 1e-1);
+    compare_resnet(RS_PRECISION_BF16, RS_CPU_BF16_AUTO, 0, 1e-1, 2e-2);
 }
 #endif
 

@@ -215,27 +215,35 @@ static struct rs_graph *perceptron(void) /* plain and blocked tensors by turns *
     return finish(&b, relu(&b, bn(&b, add(&b, x, y))));
 }
 
+/* In bf16 a gradient may lie as far from the reference as that moves when its weights are rounded to bf16,
+ * times this. Seen: 0.03 to 1.2 on all cases but one. */
+#define BF16_FACTOR 2
+#define BF16_DRAWS 6
+
 struct test_case {
     const char *name;
     struct rs_graph *(*build)(void);
+    double bf16_factor;
 };
 
 static const struct test_case cases[] = {
-    {"conv_odd", conv_odd},
-    {"conv_stem", conv_stem},
-    {"conv_wide", conv_wide},
-    {"norm_alone", norm_alone},
-    {"norm_relu", norm_relu},
-    {"block_both", block_both},
-    {"block_projected", block_projected},
-    {"block_outer", block_outer},
-    {"block_inner", block_inner},
-    {"block_bare", block_bare},
-    {"two_norms", two_norms},
-    {"plain_adds", plain_adds},
-    {"pools", pools},
-    {"input_pooled", input_pooled},
-    {"perceptron", perceptron},
+    {"conv_odd", conv_odd, BF16_FACTOR},
+    {"conv_stem", conv_stem, BF16_FACTOR},
+    {"conv_wide", conv_wide, BF16_FACTOR},
+    {"norm_alone", norm_alone, BF16_FACTOR},
+    {"norm_relu", norm_relu, BF16_FACTOR},
+    {"block_both", block_both, BF16_FACTOR},
+    {"block_projected", block_projected, BF16_FACTOR},
+    {"block_outer", block_outer, BF16_FACTOR},
+    {"block_inner", block_inner, BF16_FACTOR},
+    {"block_bare", block_bare, BF16_FACTOR},
+    {"two_norms", two_norms, BF16_FACTOR},
+    {"plain_adds", plain_adds, BF16_FACTOR},
+    {"pools", pools, BF16_FACTOR},
+    {"input_pooled", input_pooled, BF16_FACTOR},
+    /* a batch norm over 3 samples magnifies the rounding of its input, which rounded weights don't show: 5.3
+     */
+    {"perceptron", perceptron, 8},
 };
 
 /* ---- the comparison ---- */
@@ -255,14 +263,19 @@ static void compare(const struct test_case *c, enum rs_precision precision, enum
                                             .eval_batches = {5, 1}};
     const uint32_t train[] = {6, 3, 6}, eval[] = {5, 1};
     struct pair p;
+    bool close = true;
     double gradient = 0.0, state = 0.0, probability = 0.0, loss = 0.0;
     pair_open(&p, c->build(), &options, how);
     for (uint32_t i = 0; i < 3; i++) {
-        if (precision == RS_PRECISION_BF16)
+        if (precision == RS_PRECISION_BF16) {
             pair_reset(&p); /* its paths part soon: each step from the same weights */
+            limit.gradient = c->bf16_factor * pair_bf16_sensitivity(&p, train[i], i, BF16_DRAWS);
+        }
         pair_train(&p, train[i], i, 0.01f);
         loss = fmax(loss, fabs(p.cpu.result.loss_sum - p.ref.result.loss_sum) / fabs(p.ref.result.loss_sum));
-        gradient = fmax(gradient, pair_gradient_error(&p, limit.gradient));
+        double error = pair_gradient_error(&p, limit.gradient);
+        close = close && error <= limit.gradient; /* false for a NaN */
+        gradient = fmax(gradient, error);
         state = fmax(state, pair_state_error(&p, limit.state));
         assert_true(isfinite(p.cpu.result.loss_sum));
     }
@@ -274,8 +287,7 @@ static void compare(const struct test_case *c, enum rs_precision precision, enum
     print_message("%-16s loss %.1e gradient %.1e state %.1e probability %.1e\n", c->name, loss, gradient,
                   state, probability);
     pair_close(&p);
-    assert_true(loss <= limit.loss && gradient <= limit.gradient && state <= limit.state &&
-                probability <= limit.probability);
+    assert_true(close && loss <= limit.loss && state <= limit.state && probability <= limit.probability);
 }
 
 #define CASES (sizeof cases / sizeof *cases)
@@ -287,9 +299,6 @@ static void test_fp32(void **state)
         compare(&cases[i], RS_PRECISION_FP32, RS_CPU_BF16_AUTO, (struct limits){1e-5, 2e-4, 1e-5, 1e-5});
 }
 
-/* Gradients: bf16's rounding moves values over the ReLUs' kinks, which costs up to 30% here, and 33% in
- * PyTorch's autocast on the whole network; a wrong fusion costs more than the gradient itself. Networks
- * without ReLU stay within 1%. */
 static void run_bf16(enum rs_cpu_bf16 how)
 {
     if (!cpu_has_bf16()) {
@@ -297,7 +306,8 @@ static void run_bf16(enum rs_cpu_bf16 how)
         skip();
     }
     for (size_t i = 0; i < CASES; i++)
-        compare(&cases[i], RS_PRECISION_BF16, how, (struct limits){1e-2, 3.5e-1, 2e-2, 1e-2});
+        compare(&cases[i], RS_PRECISION_BF16, how,
+                (struct limits){.loss = 1e-2, .state = 2e-2, .probability = 1e-2});
 }
 
 static void test_bf16(void **state)
