@@ -2,9 +2,12 @@
  *
  * How it works: each cell is one 64-bit word, the value above a stamp. A publisher stores both at once
  * (release), a reader loads both at once (acquire). The 32-bit counters run free and are masked; the
- * producer's and the consumer's lines are apart. SPSC     one producer, one consumer thread MPMC     any
- * number of both ORDERED  any number of producers publish by sequence number (rs_ring_publish), one consumer
- * takes the values in number order; a number that is not there yet is RS_AGAIN, also if later ones are there.
+ * producer's and the consumer's lines are apart.
+ *
+ * SPSC: one producer thread, one consumer thread. MPMC: any number of both. ORDERED: any number of producers
+ * publish by sequence number (rs_ring_publish), one consumer takes the values in number order; a number that
+ * is not there yet is RS_AGAIN, also if later ones are there.
+ *
  * A thread that is preempted within an MPMC push or pop can make others' calls say RS_AGAIN until it goes on,
  * though values, or free cells, lie behind its own; channel.h takes care of that.
  *
