@@ -26,6 +26,11 @@ static inline __m256 normalized(const uint8_t *src)
 static void f32(const uint8_t *src, float *dst, size_t count)
 {
     size_t i = 0;
+    if ((uintptr_t)dst % 32 == 0) {
+        for (; i + 8 <= count; i += 8)
+            _mm256_stream_ps(dst + i, normalized(src + i));
+        _mm_sfence();
+    }
     for (; i + 8 <= count; i += 8)
         _mm256_storeu_ps(dst + i, normalized(src + i));
     rs__normalizer_scalar.f32(src + i, dst + i, count - i);

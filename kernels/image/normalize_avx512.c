@@ -21,6 +21,12 @@ static inline __mmask16 mask_of(size_t left)
 static void f32(const uint8_t *src, float *dst, size_t count)
 {
     size_t i = 0;
+    if ((uintptr_t)dst % 64 == 0) {
+        for (; i + 16 <= count; i += 16)
+            _mm512_stream_ps(
+                dst + i, rs__normalized_avx512(_mm_loadu_si128((const __m128i *)(const void *)(src + i))));
+        _mm_sfence();
+    }
     for (; i + 16 <= count; i += 16)
         _mm512_storeu_ps(dst + i,
                          rs__normalized_avx512(_mm_loadu_si128((const __m128i *)(const void *)(src + i))));

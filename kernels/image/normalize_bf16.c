@@ -20,16 +20,24 @@ static void f32(const uint8_t *src, float *dst, size_t count)
     rs__normalizer_avx512.f32(src, dst, count);
 }
 
+static inline __m512i converted(const uint8_t *src)
+{
+    const __m128i *from = (const __m128i *)(const void *)src;
+    __m512 low = rs__normalized_avx512(_mm_loadu_si128(from));
+    __m512 high = rs__normalized_avx512(_mm_loadu_si128(from + 1));
+    return (__m512i)_mm512_cvtne2ps_pbh(high, low);
+}
+
 static void bf16(const uint8_t *src, uint16_t *dst, size_t count)
 {
     size_t i = 0;
-    for (; i + 32 <= count; i += 32) {
-        const __m128i *from = (const __m128i *)(const void *)(src + i);
-        __m512 low = rs__normalized_avx512(_mm_loadu_si128(from));
-        __m512 high = rs__normalized_avx512(_mm_loadu_si128(from + 1));
-        __m512bh both = _mm512_cvtne2ps_pbh(high, low);
-        memcpy(dst + i, &both, sizeof both);
+    if ((uintptr_t)dst % 64 == 0) {
+        for (; i + 32 <= count; i += 32)
+            _mm512_stream_si512((__m512i *)(void *)(dst + i), converted(src + i));
+        _mm_sfence();
     }
+    for (; i + 32 <= count; i += 32)
+        _mm512_storeu_si512(dst + i, converted(src + i));
     rs__normalizer_avx512.bf16(src + i, dst + i, count - i);
 }
 

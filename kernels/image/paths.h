@@ -101,7 +101,11 @@ void rs__blend_horizontal_avx2(const struct rs__weights *weights, const uint8_t 
 void rs__blend_row_avx2(const struct rs__weights *weights, size_t output, const uint8_t *src, size_t stride,
                         uint32_t width, uint8_t *out);
 
-/* Both results of the normalization, as image.h has them. */
+/* Both results of the normalization, as image.h has them.
+ *
+ * The vector paths write past the cache where dst is aligned: another core or a device reads the tensor next,
+ * and a run's slots don't fit into a cache, so the lines need not be read first. Each call ends with a fence,
+ * so that those stores come before the release that publishes the slot. */
 struct rs__normalizer {
     const char *name;
     bool (*supported)(void);
