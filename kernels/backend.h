@@ -51,6 +51,12 @@ struct rs_device_info {
     char library[96];      /* "oneDNN 2.6.3" */
     char precisions[32];   /* "fp32 bf16" */
     uint64_t memory_bytes; /* of the device */
+    uint32_t count;        /* devices of this kind here; their ordinals are below it */
+};
+
+struct rs_device_options {
+    uint32_t threads; /* compute threads of a CPU, 1 or more */
+    uint32_t ordinal; /* which of several devices, from 0 in the backend's own order */
 };
 
 struct rs_device; /* a backend's own; begins with nothing in common */
@@ -58,12 +64,12 @@ struct rs_plan;
 struct rs_stream_ops;
 
 struct rs_backend {
-    const char *name; /* "cpu", "ref" */
+    const char *name; /* "cuda", "cpu", "ref" */
 
-    /* 0 and info; or RS_E_DEVICE with the reason why it can't be used here. */
-    int (*probe)(struct rs_device_info *info, struct rs_error *err);
-    /* threads: compute threads, 1 or more. */
-    int (*open)(struct rs_device **out, uint32_t threads, struct rs_error *err);
+    /* 0 and info; or RS_E_DEVICE with the reason why it can't be used here. info->count is right either way:
+     * another of them may be usable. */
+    int (*probe)(uint32_t ordinal, struct rs_device_info *info, struct rs_error *err);
+    int (*open)(struct rs_device **out, const struct rs_device_options *options, struct rs_error *err);
     void (*close)(struct rs_device *device);
 
     /* Memory for a batch's tensor that suits uploads. */
@@ -97,7 +103,8 @@ struct rs_backend {
     const struct rs_stream_ops *stream;
 };
 
-/* By name, or NULL. */
+/* By name, or NULL where this build has none of that name. "cuda" is always there: without its plugin
+ * (plugin_load.h) probe and open say what is missing, and nothing else of it may be called. */
 const struct rs_backend *rs_backend_find(const char *name);
 /* The i-th, in order of preference for --device auto, or NULL past the end. */
 const struct rs_backend *rs_backend_at(uint32_t i);

@@ -10,13 +10,17 @@ struct rs_chosen_device {
     struct rs_device *device;
     struct rs_device_info info;
     uint32_t threads;
-    bool computes_on_cpu; /* the step needs the same cores as the workers */
+    bool computes_on_cpu;  /* the step needs the same cores as the workers */
+    char passed_over[600]; /* "cuda can't be used: …" where auto took another; else "" */
 };
 
-/* backend NULL: found by name. name: "auto" (the first backend that can be used), "cpu", "ref". threads: 0:
- * all cores. Errors: RS_E_USAGE (no such device), RS_E_DEVICE with the reason. */
+/* backend NULL: found by name. name: "auto" (the first device that can be used), "cuda", "cpu", "ref".
+ * options: threads 0: all cores; ordinal: which device of that name, for auto 0. Errors: RS_E_DEVICE with the
+ * reason. */
 int rs_chosen_device_open(struct rs_chosen_device *out, const struct rs_backend *backend, const char *name,
-                          uint32_t threads, struct rs_error *err);
+                          const struct rs_device_options *options, struct rs_error *err);
+/* A line on stderr where auto passed a better device over. */
+void rs_chosen_device_note(const struct rs_chosen_device *device);
 void rs_chosen_device_close(struct rs_chosen_device *device); /* of a zeroed one: nothing */
 
 #endif

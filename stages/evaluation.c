@@ -118,7 +118,8 @@ static int load_network(struct evaluation *e, const char *weights, struct rs_err
     if (count % o->eval_batch_size)
         *size = (uint32_t)(count % o->eval_batch_size);
     RS_TRY(rs_resnet_build(&e->graph, (int32_t)o->image_size, e->out->classes, err));
-    RS_TRY(rs_chosen_device_open(&e->device, o->backend, o->device, o->threads, err));
+    RS_TRY(rs_chosen_device_open(&e->device, o->backend, o->device,
+                                 &(struct rs_device_options){o->threads, o->ordinal}, err));
     RS_TRY(e->device.backend->compile(e->device.device, e->graph, &plan, &e->plan, err));
     RS_TRY(rs_state_create(&state, e->graph, err));
     int code = rs_checkpoint_load(weights, state, false, err);
@@ -166,6 +167,7 @@ static int evaluate(struct evaluation *e, const char *weights, struct rs_error *
     RS_TRY(open_data(e, weights, err));
     RS_TRY(load_network(e, weights, err));
     RS_TRY(build_pipeline(e, err));
+    rs_chosen_device_note(&e->device);
     uint64_t began = rs_now_ns();
     RS_TRY(rs_input_work(e->input, e->consumer, err));
     e->out->seconds = (double)(rs_now_ns() - began) * 1e-9;

@@ -335,9 +335,11 @@ static int build_output(struct training *t, struct rs_error *err)
 static void announce(const struct training *t)
 {
     const struct rs_source *train = t->data.sources[RS_PHASE_TRAIN];
-    say(t, "device   %s: %s, %s, %s, %u thread%s\n", t->device.backend->name, t->device.info.name,
-        t->device.info.library, t->o->precision == RS_PRECISION_BF16 ? "bf16" : "fp32", t->device.threads,
-        t->device.threads == 1 ? "" : "s");
+    say(t, "device   %s: %s, %s, %s", t->device.backend->name, t->device.info.name, t->device.info.library,
+        t->o->precision == RS_PRECISION_BF16 ? "bf16" : "fp32");
+    if (t->device.computes_on_cpu)
+        say(t, ", %u thread%s", t->device.threads, t->device.threads == 1 ? "" : "s");
+    say(t, t->device.passed_over[0] ? "\n         %s\n" : "\n", t->device.passed_over);
     say(t, "data     %s: %llu images to train on, %llu to validate on, %d classes (%s)\n", t->o->data,
         (unsigned long long)t->schedule.train_count, (unsigned long long)t->schedule.valid_count,
         rs_source_classes(train), rs_source_kind(train));
@@ -357,7 +359,8 @@ static void announce(const struct training *t)
 static int prepare(struct training *t, struct rs_error *err)
 {
     RS_TRY(open_data(t, err));
-    RS_TRY(rs_chosen_device_open(&t->device, t->o->backend, t->o->device, t->o->threads, err));
+    RS_TRY(rs_chosen_device_open(&t->device, t->o->backend, t->o->device,
+                                 &(struct rs_device_options){t->o->threads, t->o->ordinal}, err));
     RS_TRY(build_state(t, err));
     RS_TRY(compile_plan(t, err));
     RS_TRY(build_input(t, err));

@@ -30,7 +30,8 @@ struct rs_training_options {
     uint32_t workers;  /* 0: auto */
     uint32_t threads;  /* compute threads, 0: all cores */
     enum rs_fuse fuse;
-    const char *device;               /* "auto", "cpu", "ref" */
+    const char *device;               /* "auto", "cuda", "cpu", "ref" */
+    uint32_t ordinal;                 /* which of the cuda devices */
     const struct rs_backend *backend; /* NULL: found by device; tests and embedders bring their own */
     enum rs_precision precision;
     enum rs_optimizer optimizer;

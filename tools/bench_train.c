@@ -84,11 +84,12 @@ static int fill_batches(struct step_bench *b, size_t values, struct rs_error *er
 static int open_step(struct step_bench *b, const struct rs_config *config, int32_t classes,
                      struct rs_error *err)
 {
+    const struct rs_device_options device = rs_config_device_options(config);
     b->batch = (uint32_t)config->batch_size;
     RS_TRY(rs_resnet_build(&b->graph, (int32_t)config->image_size, classes, err));
     RS_TRY(rs_state_create(&b->state, b->graph, err));
     rs_state_init(b->state, 0);
-    RS_TRY(rs_chosen_device_open(&b->device, NULL, rs_config_device(config), (uint32_t)config->threads, err));
+    RS_TRY(rs_chosen_device_open(&b->device, NULL, rs_config_device(config), &device, err));
     const struct rs_plan_options options = {.precision = (enum rs_precision)config->precision,
                                             .optimizer = RS_OPTIMIZER_ADAM,
                                             .beta1 = 0.9,
@@ -150,11 +151,14 @@ static double mean(const double *values, uint64_t count)
     return sum / (double)count;
 }
 
-static int step_alone(const struct rs_config *config, int32_t classes, double *seconds, uint64_t steps,
-                      double *mean_seconds, struct rs_error *err)
+/* say: the first of its kind in this command. */
+static int step_alone(const struct rs_config *config, int32_t classes, bool say, double *seconds,
+                      uint64_t steps, double *mean_seconds, struct rs_error *err)
 {
     struct step_bench b = {0};
     int code = open_step(&b, config, classes, err);
+    if (code == RS_OK && say)
+        rs_chosen_device_note(&b.device);
     if (code == RS_OK)
         code = run_steps_apart(&b, seconds, steps, err);
     if (code == RS_OK) {
@@ -247,14 +251,14 @@ static int compare(const struct rs_config *config, int32_t classes, double *seco
 {
     struct rs_scratch scratch = {0};
     double before = 0, after = 0, run = 0;
-    RS_TRY(step_alone(config, classes, seconds, steps, &before, err));
+    RS_TRY(step_alone(config, classes, true, seconds, steps, &before, err));
     if (!config->data)
         return RS_OK;
     RS_TRY(rs__scratch_create(&scratch, err));
     int code = end_to_end(config, scratch.path, steps, &run, err);
     rs__scratch_remove(&scratch);
     RS_TRY(code);
-    RS_TRY(step_alone(config, classes, seconds, steps, &after, err));
+    RS_TRY(step_alone(config, classes, false, seconds, steps, &after, err));
     (void)printf("End to end runs at %.1f%% of the step alone's rate\n", (before + after) / 2 / run * 100);
     return RS_OK;
 }

@@ -70,10 +70,11 @@ static int open_names(struct predictor *p, const struct rs_config *config, struc
 
 static int open_network(struct predictor *p, const struct rs_config *config, struct rs_error *err)
 {
+    const struct rs_device_options device = rs_config_device_options(config);
     RS_TRY(rs_resnet_build(&p->graph, (int32_t)p->size, p->info.classes, err));
     RS_TRY(rs_state_create(&p->state, p->graph, err));
     RS_TRY(rs_checkpoint_load(config->weights, p->state, 0, err));
-    RS_TRY(rs_chosen_device_open(&p->device, NULL, rs_config_device(config), (uint32_t)config->threads, err));
+    RS_TRY(rs_chosen_device_open(&p->device, NULL, rs_config_device(config), &device, err));
     const struct rs_plan_options options = {.precision = (enum rs_precision)config->precision,
                                             .beta1 = 0.9,
                                             .beta2 = 0.999,
@@ -189,6 +190,8 @@ int rs_command_predict(const struct rs_config *config, struct rs_error *err)
     struct predictor p = {0};
     int code = open_predictor(&p, config, err);
     int failed = 0, first = RS_OK;
+    if (code == RS_OK)
+        rs_chosen_device_note(&p.device);
     for (int i = 0; code == RS_OK && i < config->operand_count; i++) {
         struct rs_error why = {0};
         int result = predict_one(&p, config->operands[i], config->top, &why);

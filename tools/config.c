@@ -75,6 +75,38 @@ static int set_choice(uint32_t *field, const struct rs_option *option, const cha
     return rs_error_set(err, RS_E_USAGE, "--%s %s: one of %s is allowed", option->name, text, words);
 }
 
+/* A word, or "cuda:N". */
+static int set_device(struct rs_device_choice *field, const struct rs_option *option, const char *text,
+                      struct rs_error *err)
+{
+    char *end = NULL;
+    const size_t length = strcspn(text, ":");
+    struct rs_device_choice choice = {0};
+    for (; choice.word < RS_CHOICES_MAX && option->choices[choice.word]; choice.word++)
+        if (strlen(option->choices[choice.word]) == length &&
+            strncmp(text, option->choices[choice.word], length) == 0)
+            break;
+    if (choice.word == RS_CHOICES_MAX || !option->choices[choice.word])
+        return rs_error_set(err, RS_E_USAGE, "--%s %s: one of %s is allowed", option->name, text,
+                            option->arg);
+    if (text[length] == ':') {
+        const char *word = option->choices[choice.word];
+        const char *number = text + length + 1;
+        if (strcmp(word, "cuda") != 0)
+            return rs_error_set(err, RS_E_USAGE, "--%s %s: only cuda has numbers: --%s %s", option->name,
+                                text, option->name, word);
+        const unsigned long value = strtoul(number, &end, 10);
+        if (number[0] < '0' || number[0] > '9' || *end != '\0' || value > RS_DEVICE_ORDINAL_MAX)
+            return rs_error_set(err, RS_E_USAGE,
+                                "--%s %s: a GPU's number from 0 to %u follows cuda:, as rstream devices "
+                                "lists them",
+                                option->name, text, RS_DEVICE_ORDINAL_MAX);
+        choice.ordinal = (uint32_t)value;
+    }
+    *field = choice;
+    return RS_OK;
+}
+
 int rs_config_set(struct rs_config *config, enum rs_option_id id, const char *text, bool negated,
                   struct rs_error *err)
 {
@@ -92,6 +124,8 @@ int rs_config_set(struct rs_config *config, enum rs_option_id id, const char *te
         return set_real(field, option, text, err);
     case RS_KIND_CHOICE:
         return set_choice(field, option, text, err);
+    case RS_KIND_DEVICE:
+        return set_device(field, option, text, err);
     case RS_KIND_SWITCH:
     case RS_KIND_FLAG:
         *(bool *)field = !negated;
@@ -143,6 +177,14 @@ void rs_option_print(const struct rs_config *config, enum rs_option_id id, char 
     case RS_KIND_CHOICE:
         (void)snprintf(text, size, "%s", option->choices[*(const uint32_t *)field]);
         return;
+    case RS_KIND_DEVICE: {
+        const struct rs_device_choice *device = field;
+        if (device->ordinal)
+            (void)snprintf(text, size, "%s:%u", option->choices[device->word], device->ordinal);
+        else
+            (void)snprintf(text, size, "%s", option->choices[device->word]);
+        return;
+    }
     case RS_KIND_SWITCH:
     case RS_KIND_FLAG:
         (void)snprintf(text, size, "%s%s", *(const bool *)field ? "" : "no-", option->name);
@@ -157,7 +199,13 @@ bool rs_config_given(const struct rs_config *config, enum rs_option_id option)
 
 const char *rs_config_device(const struct rs_config *config)
 {
-    return rs_options[RS_OPTION_DEVICE].choices[config->device];
+    return rs_options[RS_OPTION_DEVICE].choices[config->device.word];
+}
+
+struct rs_device_options rs_config_device_options(const struct rs_config *config)
+{
+    return (struct rs_device_options){.threads = (uint32_t)config->threads,
+                                      .ordinal = config->device.ordinal};
 }
 
 bool rs_option_taken(enum rs_option_id option, enum rs_command command)
@@ -245,10 +293,21 @@ static int check_image_size(const struct rs_config *config, struct rs_error *err
     return RS_OK;
 }
 
+static int check_device(const struct rs_config *config, struct rs_error *err)
+{
+    if (rs_config_given(config, RS_OPTION_THREADS) && rs_option_taken(RS_OPTION_DEVICE, config->command) &&
+        strcmp(rs_config_device(config), "cuda") == 0)
+        return rs_error_set(err, RS_E_USAGE,
+                            "--threads does nothing with --device cuda: leave it out; --workers are the "
+                            "threads that load images");
+    return RS_OK;
+}
+
 int rs_config_validate(const struct rs_config *config, struct rs_error *err)
 {
     RS_TRY(check_operands(config, err));
     RS_TRY(check_required(config, err));
+    RS_TRY(check_device(config, err));
     if (config->command == RS_COMMAND_TRAIN)
         RS_TRY(check_train(config, err));
     if (config->command == RS_COMMAND_BENCH)
@@ -277,6 +336,7 @@ void rs_config_training(const struct rs_config *config, const char *config_json,
         .threads = (uint32_t)config->threads,
         .fuse = (enum rs_fuse)config->fuse,
         .device = rs_config_device(config),
+        .ordinal = config->device.ordinal,
         .precision = (enum rs_precision)config->precision,
         .optimizer = (enum rs_optimizer)config->optimizer,
         .momentum = config->momentum,

@@ -87,6 +87,7 @@ enum rs_option_kind {
     RS_KIND_COUNT,  /* uint64_t */
     RS_KIND_REAL,   /* float */
     RS_KIND_CHOICE, /* uint32_t: index of the word */
+    RS_KIND_DEVICE, /* struct rs_device_choice: a word, one of which may have :N behind it */
     RS_KIND_SWITCH, /* bool: --name and --no-name */
     RS_KIND_FLAG,   /* bool: --name */
 };
@@ -138,6 +139,13 @@ struct rs_option {
 };
 extern const struct rs_option rs_options[RS_OPTIONS];
 
+#define RS_DEVICE_ORDINAL_MAX 63u
+
+struct rs_device_choice {
+    uint32_t word;    /* index in the option's choices */
+    uint32_t ordinal; /* of cuda:N */
+};
+
 struct rs_config {
     enum rs_command command;
     uint64_t given; /* bit i: option i stood on the command line */
@@ -154,8 +162,8 @@ struct rs_config {
     float lr, momentum, weight_decay;
     uint64_t seed;
     bool shuffle;
-    uint32_t device;    /* rs_config_device */
-    uint32_t precision; /* enum rs_precision */
+    struct rs_device_choice device; /* rs_config_device */
+    uint32_t precision;             /* enum rs_precision */
     uint64_t threads, workers, prefetch;
     uint32_t fuse; /* enum rs_fuse */
     uint64_t top, count;
@@ -174,7 +182,10 @@ int rs_config_create(const struct rs_config **out, enum rs_command command, int 
 void rs_config_destroy(const struct rs_config *config);
 
 bool rs_config_given(const struct rs_config *config, enum rs_option_id option);
+/* "auto", "cuda", …, without a number. */
 const char *rs_config_device(const struct rs_config *config);
+/* --threads, 0 for all cores, and the number in --device cuda:N. */
+struct rs_device_options rs_config_device_options(const struct rs_config *config);
 /* The run's options. config_json is borrowed and may be NULL; console is left NULL. */
 void rs_config_training(const struct rs_config *config, const char *config_json,
                         struct rs_training_options *out);

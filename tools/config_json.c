@@ -40,6 +40,7 @@ static cJSON *add_option(cJSON *object, const struct rs_config *config, enum rs_
     case RS_KIND_REAL:
         return cJSON_AddRawToObject(object, key, text);
     case RS_KIND_CHOICE:
+    case RS_KIND_DEVICE:
         return cJSON_AddStringToObject(object, key, text);
     case RS_KIND_SWITCH:
     case RS_KIND_FLAG:

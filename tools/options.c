@@ -237,14 +237,17 @@ const struct rs_option rs_options[RS_OPTIONS] = {
          .help = "Take the training images in a new random order each epoch; --no-shuffle: in index order",
          FIELD(shuffle)},
     [RS_OPTION_DEVICE] = {.name = "device",
-                          .kind = RS_KIND_CHOICE,
+                          .kind = RS_KIND_DEVICE,
                           .group = RS_GROUP_MACHINE,
+                          .arg = "auto|cpu|cuda[:N]|ref",
                           .fallback = "auto",
-                          .choices = {"auto", "cpu", "ref"},
+                          .choices = {"auto", "cpu", "cuda", "ref"},
                           .commands = TRAIN | EVAL | PREDICT | BENCH,
                           .flags = RS_SAVED,
-                          .help = "What computes: cpu (oneDNN) or ref (plain C, slow, for checking); auto "
-                                  "takes the first that rstream devices lists as usable",
+                          .help =
+                              "What computes: cuda (an NVIDIA GPU; :N names one of several), cpu (oneDNN) "
+                              "or ref (plain C, slow, for checking); auto takes the first that rstream "
+                              "devices lists as usable. One that can't be used: exit code 3",
                           FIELD(device)},
     [RS_OPTION_PRECISION] = {.name = "precision",
                              .kind = RS_KIND_CHOICE,

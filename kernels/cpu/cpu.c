@@ -53,8 +53,9 @@ static void cpu_name(char *out, size_t size)
     fclose(file);
 }
 
-static int cpu_probe(struct rs_device_info *info, struct rs_error *err)
+static int cpu_probe(uint32_t ordinal, struct rs_device_info *info, struct rs_error *err)
 {
+    (void)ordinal; /* all sockets are one device */
     char name[96];
     dnnl_engine_t engine;
     const dnnl_version_t *version = dnnl_version();
@@ -68,6 +69,7 @@ static int cpu_probe(struct rs_device_info *info, struct rs_error *err)
     snprintf(info->library, sizeof info->library, "oneDNN %d.%d.%d, %s kernels", version->major,
              version->minor, version->patch, kernels_for_machine()->name);
     snprintf(info->precisions, sizeof info->precisions, "%s", has_bf16() ? "fp32 bf16" : "fp32");
+    info->count = 1;
     info->memory_bytes = (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE);
     return 0;
 }
@@ -83,8 +85,9 @@ static void cpu_close(struct rs_device *device)
     rs_free(device);
 }
 
-static int cpu_open(struct rs_device **out, uint32_t threads, struct rs_error *err)
+static int cpu_open(struct rs_device **out, const struct rs_device_options *options, struct rs_error *err)
 {
+    const uint32_t threads = options->threads;
     *out = NULL;
     if (threads == 0 || threads > 4096)
         return rs_error_set(err, RS_E_USAGE, "%u compute threads: give 1 or more, at most one a core",

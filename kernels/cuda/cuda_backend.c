@@ -4,25 +4,19 @@
 #include "alloc.h"
 #include "plan.h"
 
-/* Which device a process uses. */
-static int default_ordinal(void)
+/* Ordinals are CUDA's own, in which CUDA_VISIBLE_DEVICES has its say. */
+static int cuda_probe(uint32_t ordinal, struct rs_device_info *info, struct rs_error *err)
 {
-    return 0; /* CUDA's own order, in which CUDA_VISIBLE_DEVICES has its say */
+    return rs__gpu_probe(ordinal, info, err);
 }
 
-static int cuda_probe(struct rs_device_info *info, struct rs_error *err)
+static int cuda_open(struct rs_device **out, const struct rs_device_options *options, struct rs_error *err)
 {
-    return rs__gpu_probe(default_ordinal(), info, err);
-}
-
-static int cuda_open(struct rs_device **out, uint32_t threads, struct rs_error *err)
-{
-    (void)threads; /* of a CPU */
     *out = NULL;
     struct rs_device *device = rs_calloc(1, sizeof(*device));
     if (!device)
         return rs_error_set(err, RS_E_NOMEM, "out of memory for a device");
-    const int code = rs__gpu_open(&device->gpu, default_ordinal(), err);
+    const int code = rs__gpu_open(&device->gpu, options->ordinal, err);
     if (code < 0) {
         rs_free(device);
         return code;

@@ -42,13 +42,15 @@ static int count_devices(int *count, struct rs_error *err)
     return rs_error_set(err, RS_E_DEVICE, "%s", text);
 }
 
-static int get_properties(int ordinal, struct cudaDeviceProp *properties, struct rs_error *err)
+/* count: of the devices that there are, also where this one can't be used. */
+static int get_properties(uint32_t which, struct cudaDeviceProp *properties, int *count, struct rs_error *err)
 {
-    int count = 0;
-    RS_TRY(count_devices(&count, err));
-    if (ordinal < 0 || ordinal >= count)
-        return rs_error_set(err, RS_E_DEVICE, "there is no cuda:%d: this machine has %d GPU%s, from cuda:0",
-                            ordinal, count, count == 1 ? "" : "s");
+    *count = 0;
+    RS_TRY(count_devices(count, err));
+    if (which >= (uint32_t)*count)
+        return rs_error_set(err, RS_E_DEVICE, "there is no cuda:%u: this machine has %d GPU%s, from cuda:0",
+                            which, *count, *count == 1 ? "" : "s");
+    const int ordinal = (int)which;
     const cudaError_t code = cudaGetDeviceProperties(properties, ordinal);
     if (code != cudaSuccess)
         return rs_error_set(err, RS_E_DEVICE, "cuda:%d can't be asked for its properties: %s (%d)", ordinal,
@@ -60,20 +62,22 @@ static int get_properties(int ordinal, struct cudaDeviceProp *properties, struct
     return 0;
 }
 
-int rs__gpu_probe(int ordinal, struct rs_device_info *info, struct rs_error *err)
+int rs__gpu_probe(uint32_t ordinal, struct rs_device_info *info, struct rs_error *err)
 {
     struct cudaDeviceProp properties;
     struct rs__cudnn_api cudnn;
-    int driver = 0, runtime = 0;
+    int driver = 0, runtime = 0, count = 0;
     memset(info, 0, sizeof(*info));
     memset(&properties, 0, sizeof(properties));
-    RS_TRY(get_properties(ordinal, &properties, err));
+    const int code = get_properties(ordinal, &properties, &count, err);
+    info->count = (uint32_t)count;
+    RS_TRY(code);
     RS_TRY(rs__cudnn_open(&cudnn, err));
     rs__cudnn_close(&cudnn);
     const size_t version = cudnn.version;
     RS_TRY(rs__cuda_check(cudaDriverGetVersion(&driver), "the driver's version", err));
     RS_TRY(rs__cuda_check(cudaRuntimeGetVersion(&runtime), "the runtime's version", err));
-    snprintf(info->name, sizeof(info->name), "%.90s, cuda:%d, sm_%d%d", properties.name, ordinal,
+    snprintf(info->name, sizeof(info->name), "%.90s, cuda:%u, sm_%d%d", properties.name, ordinal,
              properties.major, properties.minor);
     snprintf(info->library, sizeof(info->library), "cuDNN %zu.%zu.%zu, CUDA %d.%d, driver for CUDA %d.%d",
              version / 10000, version / 100 % 100, version % 100, runtime / 1000, runtime % 1000 / 10,
@@ -117,14 +121,15 @@ static int open_parts(struct rs__gpu *gpu, struct rs_error *err)
     return 0;
 }
 
-int rs__gpu_open(struct rs__gpu **out, int ordinal, struct rs_error *err)
+int rs__gpu_open(struct rs__gpu **out, uint32_t ordinal, struct rs_error *err)
 {
     *out = NULL;
     struct rs__gpu *gpu = rs_calloc(1, sizeof(*gpu));
     if (!gpu)
         return rs_error_set(err, RS_E_NOMEM, "out of memory for a device");
-    gpu->ordinal = ordinal;
-    int code = get_properties(ordinal, &gpu->properties, err);
+    int count;
+    gpu->ordinal = (int)ordinal;
+    int code = get_properties(ordinal, &gpu->properties, &count, err);
     if (code == 0)
         code = open_parts(gpu, err);
     if (code < 0) {

@@ -23,8 +23,8 @@ enum rs__direction { RS__TO_DEVICE, RS__TO_HOST, RS__ON_DEVICE };
 
 /* RS_E_DEVICE with the reason why no device can be used: no driver, one too old, the toolkit's stub, no
  * device, no cuDNN. */
-int rs__gpu_probe(int ordinal, struct rs_device_info *info, struct rs_error *err);
-int rs__gpu_open(struct rs__gpu **out, int ordinal, struct rs_error *err);
+int rs__gpu_probe(uint32_t ordinal, struct rs_device_info *info, struct rs_error *err);
+int rs__gpu_open(struct rs__gpu **out, uint32_t ordinal, struct rs_error *err);
 void rs__gpu_close(struct rs__gpu *gpu);
 /* Makes the device the calling thread's. */
 int rs__gpu_enter(struct rs__gpu *gpu, struct rs_error *err);

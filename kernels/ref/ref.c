@@ -16,23 +16,24 @@ struct rs_plan {
     struct rs_plan_options options;
 };
 
-static int ref_probe(struct rs_device_info *info, struct rs_error *err)
+static int ref_probe(uint32_t ordinal, struct rs_device_info *info, struct rs_error *err)
 {
-    (void)err;
+    (void)ordinal, (void)err; /* there is one */
     memset(info, 0, sizeof(*info));
     snprintf(info->name, sizeof(info->name), "any CPU, 1 thread");
     snprintf(info->library, sizeof(info->library), "plain C loops");
     snprintf(info->precisions, sizeof(info->precisions), "fp32");
+    info->count = 1;
     info->memory_bytes = (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE);
     return 0;
 }
 
-static int ref_open(struct rs_device **out, uint32_t threads, struct rs_error *err)
+static int ref_open(struct rs_device **out, const struct rs_device_options *options, struct rs_error *err)
 {
     *out = rs_calloc(1, sizeof(**out));
     if (!*out)
         return rs_error_set(err, RS_E_NOMEM, "out of memory for a device");
-    (*out)->threads = threads;
+    (*out)->threads = options->threads;
     return 0;
 }
 

@@ -288,7 +288,7 @@ static int compare(struct comparison *m, struct rs_device *device, const struct 
 {
     const struct rs_shape in = m->graph->nodes[0].out;
     m->pixels = (size_t)in.c * (size_t)in.h * (size_t)in.w;
-    RS_TRY(rs_backend_ref.open(&m->ref_device, 1, m->err));
+    RS_TRY(rs_backend_ref.open(&m->ref_device, &(struct rs_device_options){.threads = 1}, m->err));
     RS_TRY(open_side(m, &m->ref, &rs_backend_ref, m->ref_device, RS_PRECISION_FP32));
     RS_TRY(open_side(m, &m->other, backend, device, precision));
     RS_TRY(evaluate_both(m, m->c->rest)); /* before any step: running statistics as loaded */

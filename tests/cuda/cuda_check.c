@@ -328,7 +328,8 @@ int main(int argc, char **argv)
     struct rs_error err = {0};
     if (!names_are_known(argc, argv))
         return 2;
-    if (cuda->probe(&info, &err) < 0 || cuda->open(&check.device, 1, &err) < 0) {
+    if (cuda->probe(0, &info, &err) < 0 ||
+        cuda->open(&check.device, &(struct rs_device_options){.threads = 1}, &err) < 0) {
         fprintf(stderr, "cuda_check: no device: %s\n", err.message);
         return 3;
     }

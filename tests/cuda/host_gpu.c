@@ -36,14 +36,14 @@ static int count_call(struct rs_error *err)
     return 0;
 }
 
-int rs__gpu_probe(int ordinal, struct rs_device_info *info, struct rs_error *err)
+int rs__gpu_probe(uint32_t ordinal, struct rs_device_info *info, struct rs_error *err)
 {
     (void)ordinal, (void)err;
     memset(info, 0, sizeof(*info));
     return 0;
 }
 
-int rs__gpu_open(struct rs__gpu **out, int ordinal, struct rs_error *err)
+int rs__gpu_open(struct rs__gpu **out, uint32_t ordinal, struct rs_error *err)
 {
     (void)ordinal;
     *out = rs_calloc(1, sizeof(**out));

@@ -47,12 +47,12 @@ static void test_probe(void **state)
     struct rs_device *device;
     struct rs_error err = {0};
     (void)state;
-    const int code = backend->probe(&info, &err);
+    const int code = backend->probe(0, &info, &err);
     if (code == 0) {
         print_message("%s; %s; %s\n", info.name, info.library, info.precisions);
         assert_non_null(strstr(info.library, "cuDNN"));
         assert_true(info.memory_bytes > 0);
-        assert_int_equal(backend->open(&device, 1, &err), 0);
+        assert_int_equal(backend->open(&device, &(struct rs_device_options){.threads = 1}, &err), 0);
         backend->close(device);
         return;
     }
@@ -60,7 +60,7 @@ static void test_probe(void **state)
     assert_int_equal(code, RS_E_DEVICE);
     assert_true(strlen(err.message) > 40);
     err.message[0] = 0;
-    assert_int_equal(backend->open(&device, 1, &err), RS_E_DEVICE);
+    assert_int_equal(backend->open(&device, &(struct rs_device_options){.threads = 1}, &err), RS_E_DEVICE);
     assert_true(strlen(err.message) > 40);
     assert_null(device);
 }

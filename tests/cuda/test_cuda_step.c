@@ -19,7 +19,7 @@ static void check_case(const struct rs_case *c, enum rs_precision precision, enu
     struct rs_device *device;
     struct rs_error err = {0};
     struct rs_case_report r;
-    assert_int_equal(rs_backend_cuda.open(&device, 1, &err), 0);
+    assert_int_equal(rs_backend_cuda.open(&device, &(struct rs_device_options){.threads = 1}, &err), 0);
     const int code = rs_case_compare(c, &rs_backend_cuda, device, precision, optimizer, &r, &err);
     if (code < 0)
         fail_msg("%s: %s", c->name, err.message);
@@ -79,7 +79,7 @@ static void open_scene(struct scene *s)
                                             .eval_batches = {c->batch}};
     memset(s, 0, sizeof(*s));
     memset(&rs_host_wishes, 0, sizeof(rs_host_wishes));
-    assert_int_equal(rs_backend_cuda.open(&s->device, 1, &s->err), 0);
+    assert_int_equal(rs_backend_cuda.open(&s->device, &(struct rs_device_options){.threads = 1}, &s->err), 0);
     assert_int_equal(c->build(&s->graph, &s->err), 0);
     assert_int_equal(rs_state_create(&s->state, s->graph, &s->err), 0);
     rs_state_init(s->state, 5);
@@ -265,7 +265,7 @@ static void test_refusals(void **state)
     (void)state;
     memset(&rs_host_wishes, 0, sizeof(rs_host_wishes));
     struct rs_plan_options options = {.train_batches = {2}};
-    assert_int_equal(rs_backend_cuda.open(&device, 1, &err), 0);
+    assert_int_equal(rs_backend_cuda.open(&device, &(struct rs_device_options){.threads = 1}, &err), 0);
 
     assert_int_equal(rs_graph_create(&g, (struct rs_shape){3, 8, 8}, &err), 0);
     int at = rs_graph_linear(g, "hidden", rs_graph_conv2d(g, "conv", 0, 8, 3, 1, 1, 0, &err), 16, &err);

@@ -86,7 +86,7 @@ static int run(struct bench *b, enum rs_precision precision, enum rs_cpu_bf16 ho
                                             .train_batches = {b->batch}};
     struct rs_device *device = NULL;
     struct rs_plan *plan = NULL;
-    int code = rs_backend_cpu.open(&device, b->threads, &b->err);
+    int code = rs_backend_cpu.open(&device, &(struct rs_device_options){.threads = b->threads}, &b->err);
     if (code >= 0) {
         rs_cpu_set_bf16(device, how);
         code = rs_backend_cpu.compile(device, b->graph, &options, &plan, &b->err);
@@ -112,7 +112,7 @@ int main(int argc, char **argv)
         return 2;
     }
     if (rs_resnet_build(&b.graph, SIDE, CLASSES, &b.err) < 0 ||
-        rs_state_create(&b.state, b.graph, &b.err) < 0 || rs_backend_cpu.probe(&info, &b.err) < 0) {
+        rs_state_create(&b.state, b.graph, &b.err) < 0 || rs_backend_cpu.probe(0, &info, &b.err) < 0) {
         fprintf(stderr, "%s\n", b.err.message);
         return 1;
     }

@@ -25,7 +25,7 @@ static void open_side(struct pair *p, struct side *side, const char *name,
 {
     side->backend = rs_backend_find(name);
     assert_non_null(side->backend);
-    check(p, side->backend->open(&side->device, 2, &p->err));
+    check(p, side->backend->open(&side->device, &(struct rs_device_options){.threads = 2}, &p->err));
     if (side->backend == &rs_backend_cpu)
         rs_cpu_set_bf16(side->device, how);
     check(p, side->backend->compile(side->device, p->graph, options, &side->plan, &p->err));
@@ -246,6 +246,6 @@ int cpu_has_bf16(void)
 {
     struct rs_device_info info;
     struct rs_error err;
-    assert_int_equal(rs_backend_cpu.probe(&info, &err), 0);
+    assert_int_equal(rs_backend_cpu.probe(0, &info, &err), 0);
     return strstr(info.precisions, "bf16") != NULL;
 }

@@ -204,7 +204,7 @@ static int prepare(struct job *j, const struct options *o, struct rs_error *err)
         if (j->labels[i] < 0 || j->labels[i] >= o->classes)
             return rs_error_set(err, RS_E_CORRUPT, "%s: label %zu is %d, there are %d classes", o->labels, i,
                                 j->labels[i], o->classes);
-    RS_TRY(j->backend->open(&j->device, o->threads, err));
+    RS_TRY(j->backend->open(&j->device, &(struct rs_device_options){.threads = o->threads}, err));
     j->tensor = j->backend->host_alloc(j->device, batch_elements(o) * sizeof(float));
     if (!j->tensor)
         return rs_error_set(err, RS_E_NOMEM, "out of memory for a batch");

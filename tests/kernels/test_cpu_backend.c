@@ -92,7 +92,7 @@ static void open_run(struct run *r, const struct rs_plan_options *options)
     r->graph = resnet();
     assert_int_equal(rs_state_create(&r->state, r->graph, &r->err), 0);
     rs_state_init(r->state, 1);
-    assert_int_equal(rs_backend_cpu.open(&r->device, 2, &r->err), 0);
+    assert_int_equal(rs_backend_cpu.open(&r->device, &(struct rs_device_options){.threads = 2}, &r->err), 0);
     assert_int_equal(rs_backend_cpu.compile(r->device, r->graph, options, &r->plan, &r->err), 0);
     assert_int_equal(rs_backend_cpu.load(r->plan, r->state, &r->err), 0);
     const size_t count = (size_t)8 * 3 * SIDE * SIDE;
@@ -271,7 +271,8 @@ static void test_refusals(void **state)
         assert_int_equal(rs_backend_cpu.compile(r.device, r.graph, &bf16, &plan, &r.err), RS_E_UNSUPPORTED);
         assert_non_null(strstr(r.err.message, "--precision fp32"));
     }
-    assert_int_equal(rs_backend_cpu.open(&device, 0, &r.err), RS_E_USAGE);
+    assert_int_equal(rs_backend_cpu.open(&device, &(struct rs_device_options){.threads = 0}, &r.err),
+                     RS_E_USAGE);
     struct rs_graph *g; /* one value a channel has no variance */
     assert_int_equal(rs_graph_create(&g, (struct rs_shape){3, 1, 1}, NULL), 0);
     assert_true(rs_graph_cross_entropy(g, "loss", rs_graph_batch_norm(g, "bn", 0, NULL), NULL) > 0);

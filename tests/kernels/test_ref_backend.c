@@ -47,7 +47,7 @@ static int set_up(void **out)
                                           .eps = 1e-8,
                                           .train_batches = {BATCH, BATCH - 1},
                                           .eval_batches = {BATCH, 1}};
-    assert_int_equal(f->backend->open(&f->device, 1, &f->err), 0);
+    assert_int_equal(f->backend->open(&f->device, &(struct rs_device_options){.threads = 1}, &f->err), 0);
     assert_int_equal(f->backend->compile(f->device, f->graph, &f->options, &f->plan, &f->err), 0);
     assert_int_equal(f->backend->load(f->plan, f->state, &f->err), 0);
     f->tensor = f->backend->host_alloc(f->device, BATCH * PIXELS * sizeof(float));
@@ -89,7 +89,7 @@ static void test_probe(void **state)
 {
     struct fixture *f = *state;
     struct rs_device_info info;
-    assert_int_equal(f->backend->probe(&info, &f->err), 0);
+    assert_int_equal(f->backend->probe(0, &info, &f->err), 0);
     assert_string_equal(info.precisions, "fp32");
     assert_true(info.name[0] && info.library[0] && info.memory_bytes > 1 << 20);
     assert_int_equal(f->backend->input_element(f->plan), RS_ELEMENT_F32);

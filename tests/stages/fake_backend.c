@@ -68,16 +68,17 @@ static uint32_t ticks(struct rs_plan *p)
     return script->latency ? rs_random_u32(&p->random) % (script->latency + 1) : 0;
 }
 
-static int fake_probe(struct rs_device_info *info, struct rs_error *err)
+static int fake_probe(uint32_t ordinal, struct rs_device_info *info, struct rs_error *err)
 {
+    (void)ordinal;
     (void)err;
-    *info = (struct rs_device_info){.name = "fake", .library = "none", .precisions = "fp32"};
+    *info = (struct rs_device_info){.name = "fake", .library = "none", .precisions = "fp32", .count = 1};
     return 0;
 }
 
-static int fake_open(struct rs_device **out, uint32_t threads, struct rs_error *err)
+static int fake_open(struct rs_device **out, const struct rs_device_options *options, struct rs_error *err)
 {
-    (void)threads;
+    (void)options;
     (void)err;
     *out = rs_calloc(1, sizeof **out);
     return 0;

@@ -93,6 +93,39 @@ static void test_train_defaults(void **unused)
     rs_config_destroy(c);
 }
 
+static void test_devices(void **unused)
+{
+    (void)unused;
+    static const struct {
+        const char *text, *name, *printed;
+        uint32_t ordinal;
+    } good[] = {{"auto", "auto", "auto", 0},       {"cpu", "cpu", "cpu", 0},
+                {"ref", "ref", "ref", 0},          {"cuda", "cuda", "cuda", 0},
+                {"cuda:0", "cuda", "cuda", 0},     {"cuda:7", "cuda", "cuda:7", 7},
+                {"cuda:63", "cuda", "cuda:63", 63}};
+    for (size_t i = 0; i < sizeof good / sizeof good[0]; i++) {
+        char storage[512], line[64], printed[16];
+        struct rs_training_options o;
+        snprintf(line, sizeof line, "train --data x --device %s", good[i].text);
+        const struct rs_config *c = accepted(storage, line);
+        rs_config_training(c, NULL, &o);
+        assert_string_equal(o.device, good[i].name);
+        assert_int_equal(o.ordinal, good[i].ordinal);
+        assert_int_equal(rs_config_device_options(c).ordinal, good[i].ordinal);
+        rs_option_print(c, RS_OPTION_DEVICE, printed, sizeof printed);
+        assert_string_equal(printed, good[i].printed);
+        rs_config_destroy(c);
+    }
+    refused("train --data x --device gpu", "--device gpu", "auto|cpu|cuda[:N]|ref", NULL);
+    refused("train --data x --device cud", "auto|cpu|cuda[:N]|ref", NULL);
+    refused("train --data x --device cpu:0", "only cuda has numbers", "--device cpu", NULL);
+    refused("train --data x --device cuda:", "from 0 to 63", "rstream devices", NULL);
+    refused("train --data x --device cuda:64", "from 0 to 63", NULL);
+    refused("train --data x --device cuda:1x", "from 0 to 63", NULL);
+    refused("train --data x --device cuda:-1", "from 0 to 63", NULL);
+    refused("train --data x --device cuda --threads 1", "--threads does nothing with --device cuda", NULL);
+}
+
 static void test_other_defaults(void **unused)
 {
     (void)unused;
@@ -256,8 +289,9 @@ static void test_json_round_trip(void **unused)
     (void)unused;
     char storage[512], other_storage[512];
     const struct rs_config *c = accepted(
-        storage, "train --data x --epochs 3 --max-steps 70 --batch-size 5 --lr 0.0003 --optimizer sgd "
-                 "--momentum 0.9 --no-shuffle --seed 9007199254740991 --device ref --workers 1 --fuse none");
+        storage,
+        "train --data x --epochs 3 --max-steps 70 --batch-size 5 --lr 0.0003 --optimizer sgd "
+        "--momentum 0.9 --no-shuffle --seed 9007199254740991 --device cuda:3 --workers 1 --fuse none");
     char *text = NULL;
     assert_int_equal(rs_config_json(c, &text, NULL), RS_OK);
     assert_non_null(strstr(text, "\"batch_size\":\t5"));
@@ -404,17 +438,12 @@ static void test_edit_distance(void **unused)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_train_defaults),
-        cmocka_unit_test(test_other_defaults),
-        cmocka_unit_test(test_given_values),
-        cmocka_unit_test(test_ranges_of_the_table),
-        cmocka_unit_test(test_ranges_of_the_issue),
-        cmocka_unit_test(test_contradictions),
-        cmocka_unit_test(test_missing_and_unknown),
-        cmocka_unit_test(test_json_round_trip),
-        cmocka_unit_test(test_merge_refuses_other_bits),
-        cmocka_unit_test(test_merge_of_strange_files),
-        cmocka_unit_test(test_table_is_whole),
+        cmocka_unit_test(test_train_defaults),         cmocka_unit_test(test_devices),
+        cmocka_unit_test(test_other_defaults),         cmocka_unit_test(test_given_values),
+        cmocka_unit_test(test_ranges_of_the_table),    cmocka_unit_test(test_ranges_of_the_issue),
+        cmocka_unit_test(test_contradictions),         cmocka_unit_test(test_missing_and_unknown),
+        cmocka_unit_test(test_json_round_trip),        cmocka_unit_test(test_merge_refuses_other_bits),
+        cmocka_unit_test(test_merge_of_strange_files), cmocka_unit_test(test_table_is_whole),
         cmocka_unit_test(test_edit_distance),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
