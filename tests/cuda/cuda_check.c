@@ -1,11 +1,14 @@
 /* cuda_check.c: the CUDA backend on a real GPU, checked and timed: for machines that have one.
  *
- * How it works: each part can be named on the command line; without names all run. Parts that compare count
- * their failures; the exit code is 0 when there are none, 1 otherwise, 3 with the reason where no device can
- * be used. operators  every case of cases.h against ref, fp32 and bf16 bits       eager against captured, and
- * two runs, bit for bit; short batches among the full ones stream     steps through stream.h with all slots
- * in use: the same bits, and how much the uploads cost speed      images a second of the step at batch 64,
- * 512, 1024: bf16, tf32, fp32 layers     the table of convolution choices at batch 512, bf16
+ * How it works: each part can be named on the command line; without names all but small run. Parts that
+ * compare count their failures; the exit code is 0 when there are none, 1 otherwise, 3 with the reason where
+ * no device can be used.
+ * - operators: every case of cases.h against ref, fp32 and bf16;
+ * - bits: eager against captured, and two runs, bit for bit; short batches among the full ones;
+ * - stream: steps through stream.h with all slots in use: the same bits;
+ * - speed: images a second of the step at batch 64, 512, 1024: bf16, tf32, fp32;
+ * - layers: the table of convolution choices at batch 512, bf16;
+ * - small: operators without the whole network, for compute-sanitizer, under which that takes too long.
  *
  * @thread one.
  */
@@ -102,9 +105,9 @@ static struct rs_batch_input batch_of(const struct bench *b, uint64_t step)
     return (struct rs_batch_input){b->tensors[i], b->labels[i], b->counts[i]};
 }
 
-static void check_operators(struct check *check)
+static void compare_cases(struct check *check, bool networks)
 {
-    for (uint32_t i = 0; rs_case_at(i); i++)
+    for (uint32_t i = 0; rs_case_at(i) && (networks || strcmp(rs_case_at(i)->name, "resnet") != 0); i++)
         for (int p = 0; p < 2; p++) {
             const enum rs_precision precision = p ? RS_PRECISION_BF16 : RS_PRECISION_FP32;
             const struct rs_case *c = rs_case_at(i);
@@ -120,6 +123,16 @@ static void check_operators(struct check *check)
                    "probabilities %.1e\n",
                    r.loss, r.gradients, r.worst, r.parameters, r.moments, r.statistics, r.probabilities);
         }
+}
+
+static void check_operators(struct check *check)
+{
+    compare_cases(check, true);
+}
+
+static void check_small(struct check *check)
+{
+    compare_cases(check, false);
 }
 
 /* Synchronous steps; their losses; the state in bench. */
@@ -291,18 +304,17 @@ static void check_layers(struct check *check)
 static const struct part {
     const char *name;
     void (*run)(struct check *check);
-} parts[] = {{"operators", check_operators},
-             {"bits", check_bits},
-             {"stream", check_stream},
-             {"speed", check_speed},
-             {"layers", check_layers}};
+    bool named; /* runs only when it is named */
+} parts[] = {{"operators", check_operators, false}, {"bits", check_bits, false},
+             {"stream", check_stream, false},       {"speed", check_speed, false},
+             {"layers", check_layers, false},       {"small", check_small, true}};
 
-static int wanted(int count, char **names, const char *name)
+static int wanted(int count, char **names, const struct part *part)
 {
     for (int i = 1; i < count; i++)
-        if (strcmp(names[i], name) == 0)
+        if (strcmp(names[i], part->name) == 0)
             return 1;
-    return count < 2;
+    return count < 2 && !part->named;
 }
 
 static int names_are_known(int count, char **names)
@@ -313,7 +325,8 @@ static int names_are_known(int count, char **names)
             known = known || strcmp(names[i], parts[k].name) == 0;
         if (!known) {
             fprintf(stderr,
-                    "cuda_check: there is no part '%s'; parts are operators, bits, stream, speed, layers\n",
+                    "cuda_check: there is no part '%s'; parts are operators, bits, stream, speed, layers, "
+                    "small\n",
                     names[i]);
             return 0;
         }
@@ -336,7 +349,7 @@ int main(int argc, char **argv)
     printf("%s; %s; %s; %llu MiB\n", info.name, info.library, info.precisions,
            (unsigned long long)(info.memory_bytes >> 20));
     for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++)
-        if (wanted(argc, argv, parts[i].name)) {
+        if (wanted(argc, argv, &parts[i])) {
             printf("\n%s\n", parts[i].name);
             parts[i].run(&check);
             (void)fflush(stdout);

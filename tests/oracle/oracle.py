@@ -51,6 +51,7 @@ def arguments(description, *programs):
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     for program in programs:
         parser.add_argument("--" + program.replace("_", "-"), required=True, help=f"path of the program {program}")
+    parser.add_argument("--device", default="", help="what to test in place of the devices that every machine has: cuda")
     parser.add_argument("--sanitizer", default="", help="how the programs were built; the slow cases shrink")
     return parser.parse_args()
 

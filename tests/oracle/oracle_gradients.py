@@ -88,11 +88,15 @@ def compare_cases(checks, scratch, what, cases, variants):
 
 
 def main():
-    torch.set_num_threads(min(2, os.cpu_count()))
+    torch.set_num_threads(os.cpu_count() if args.device else min(2, os.cpu_count()))
     checks = oracle.Checks()
     cpu = [("cpu", "fp32", 1), ("cpu", "fp32", 2), ("cpu", "bf16", 2)]
     with oracle.scratch_folder() as scratch:
-        if args.sanitizer:
+        if args.device:
+            variants = [(args.device, precision, 1) for precision in ("fp32", "bf16")]
+            compare_cases(checks, scratch, "batch 64 at 96", [make_case("large", 64, 96, 20)], variants)
+            compare_cases(checks, scratch, "batch 5 at 81", [make_case(f"odd{i}", 5, 81, 20 + i) for i in range(3)], variants)
+        elif args.sanitizer:
             cases = [make_case(f"small{i}", 3, 75, 30 + i) for i in range(2)]
             compare_cases(checks, scratch, "batch 3 at 75", cases, cpu if args.sanitizer == "thread" else cpu + [("ref", "fp32", 1)])
         else:
