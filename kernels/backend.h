@@ -17,8 +17,14 @@
 
 enum rs_precision { RS_PRECISION_FP32, RS_PRECISION_BF16 };
 /* How a plan wants its input: N,3,S,S in this element type. bf16 is rounded to nearest even from the float.
- */
-enum rs_element { RS_ELEMENT_F32, RS_ELEMENT_BF16 };
+ * u8: not a tensor but pixels, as rs_plan_options.pixels says. */
+enum rs_element { RS_ELEMENT_F32, RS_ELEMENT_BF16, RS_ELEMENT_U8 };
+
+/* Images of 3 channels of 8 bits without padding, all of one size; height 0: none. */
+struct rs_pixel_format {
+    uint32_t height, width;
+    bool planar; /* N,3,height,width; else N,height,width,3 */
+};
 
 #define RS_BATCH_SIZES_MAX 4
 
@@ -31,10 +37,13 @@ struct rs_plan_options {
     /* the numbers of samples that steps may have: full batches and a short last one; 0-terminated or full */
     uint32_t train_batches[RS_BATCH_SIZES_MAX];
     uint32_t eval_batches[RS_BATCH_SIZES_MAX];
+    /* Batches come as pixels, which the device resizes and normalizes to the bits that kernels/image gives.
+     * Only where the backend's stream says that its plans can. */
+    struct rs_pixel_format pixels;
 };
 
 struct rs_batch_input {
-    const void *tensor;    /* count,3,S,S in the plan's element type, 64-byte aligned */
+    const void *tensor;    /* count,3,S,S in the plan's element type, or pixels; 64-byte aligned */
     const int32_t *labels; /* count, each in [0, classes) */
     uint32_t count;        /* one of the compiled sizes */
 };

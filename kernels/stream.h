@@ -15,6 +15,7 @@
 
 struct rs_stream_ops {
     uint32_t slots; /* device slots of a plan */
+    bool pixels;    /* plans can be compiled for uint8 pixels: rs_plan_options.pixels */
     /* Starts the copy of input (host memory from host_alloc) into slot. */
     int (*upload)(struct rs_plan *plan, uint32_t slot, const struct rs_batch_input *input,
                   struct rs_error *err);

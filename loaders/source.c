@@ -149,6 +149,12 @@ uint64_t rs_source_bytes(const struct rs_source *source)
     return source->bytes;
 }
 
+bool rs_source_uniform(const struct rs_source *source, struct rs_source_pixels *out)
+{
+    *out = source->kind->pixels;
+    return out->width > 0;
+}
+
 int rs_source_is_packed(const struct rs_source *source)
 {
     return source->kind->packed;

@@ -13,6 +13,7 @@
 #define RS_SOURCE_H
 
 #include "errors.h"
+#include <stdbool.h>
 #include <stdint.h>
 
 enum rs_split {
@@ -35,6 +36,11 @@ struct rs_sample_ref {
     int32_t label; /* or -1: the codec finds it in the bytes */
 };
 
+struct rs_source_pixels { /* what decoding gives: 3 channels, 8 bits */
+    uint32_t width, height;
+    bool planar; /* as struct rs_pixels */
+};
+
 struct rs_source;
 
 /* Errors name path and remedy: no such folder, no images in it, one class only, a file's size that is no
@@ -55,6 +61,8 @@ uint64_t rs_source_bytes(const struct rs_source *source);
  * class that differs. Classes that are only numbered (CIFAR files without their names' file) are compared by
  * their count. */
 int rs_source_same_classes(const struct rs_source *a, const struct rs_source *b, struct rs_error *err);
+/* True, and their form in *out, when all images of the source have one size, as the index alone tells. */
+bool rs_source_uniform(const struct rs_source *source, struct rs_source_pixels *out);
 /* True when many samples share a file, so that whole files are worth reading in large pieces. */
 int rs_source_is_packed(const struct rs_source *source);
 

@@ -43,8 +43,9 @@ struct rs_source {
 
 struct rs__source_kind {
     const char *name;
-    const char *looks_for; /* a clause for the message when nothing is recognised */
-    int packed;            /* many samples a file */
+    const char *looks_for;          /* a clause for the message when nothing is recognised */
+    int packed;                     /* many samples a file */
+    struct rs_source_pixels pixels; /* of every image; width 0: each has its own size */
     /* 1 when dir holds this kind of data, 0 when not, or RS_E_. */
     int (*recognise)(const char *dir, struct rs_error *err);
     /* Fills source for one split; on failure the caller destroys it. */

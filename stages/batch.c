@@ -16,8 +16,12 @@ static int reserve(struct rs_batch *b, bool fused, struct rs_error *err)
     if (fused)
         return 0;
     b->work = rs_calloc(n, sizeof *b->work);
+    if (!b->work)
+        goto fail;
+    if (b->element == RS_ELEMENT_U8)
+        return 0;
     b->resized = rs_alloc(b->sample_floats * n);
-    if (!b->work || !b->resized)
+    if (!b->resized)
         goto fail;
     for (uint32_t i = 0; i < n; i++)
         b->work[i].resized = b->resized + b->sample_floats * i;
@@ -27,16 +31,30 @@ fail:
                         "no memory for a batch of %u samples; lower --batch-size or --prefetch", n);
 }
 
-int rs_batch_create(struct rs_batch **out, uint32_t capacity, uint32_t image_size, bool fused, bool bf16,
-                    struct rs_error *err)
+static size_t sample_bytes(const struct rs_batch_options *o)
+{
+    size_t floats = (size_t)3 * o->image_size * o->image_size;
+    switch (o->element) {
+    case RS_ELEMENT_F32:
+        return floats * sizeof(float);
+    case RS_ELEMENT_BF16:
+        return floats * sizeof(uint16_t);
+    case RS_ELEMENT_U8:
+        break;
+    }
+    return (size_t)3 * o->pixels.height * o->pixels.width;
+}
+
+int rs_batch_create(struct rs_batch **out, const struct rs_batch_options *options, struct rs_error *err)
 {
     struct rs_batch *b = rs_calloc(1, sizeof *b);
     if (!b)
         return rs_error_set(err, RS_E_NOMEM, "no memory for a batch");
-    b->capacity = capacity;
-    b->sample_floats = (size_t)3 * image_size * image_size;
-    b->bf16 = bf16;
-    int code = reserve(b, fused, err);
+    b->capacity = options->capacity;
+    b->element = options->element;
+    b->sample_bytes = sample_bytes(options);
+    b->sample_floats = (size_t)3 * options->image_size * options->image_size;
+    int code = reserve(b, options->fused, err);
     if (code < 0) {
         rs_batch_destroy(b);
         return code;

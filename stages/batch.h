@@ -10,6 +10,7 @@
 #define RS_BATCH_H
 
 #include "alloc.h"
+#include "backend.h"
 #include "codec.h"
 #include "image.h"
 #include "loop.h"
@@ -23,7 +24,7 @@ struct rs_read;
 struct rs_work {
     struct rs_buffer storage; /* decoded pixels, unless they are in the encoded bytes */
     struct rs_pixels pixels;
-    uint8_t *resized; /* 3,S,S bytes */
+    uint8_t *resized; /* 3,S,S bytes; unused where the device normalizes: resize writes to the tensor */
 };
 
 struct rs_batch {
@@ -41,9 +42,10 @@ struct rs_batch {
     struct rs_work *work; /* capacity, or NULL when stages are fused */
     uint8_t *resized;     /* of all work */
     int32_t *labels;
-    void *tensor;         /* capacity,3,S,S, of the plan's element type, in the device's host memory */
+    void *tensor; /* capacity samples as the plan wants them, in the device's host memory */
+    enum rs_element element;
+    size_t sample_bytes;  /* of the tensor: 3*S*S elements, or an image's pixels */
     size_t sample_floats; /* 3*S*S */
-    bool bf16;
 };
 
 /* What a worker keeps for itself. */
@@ -59,8 +61,14 @@ struct rs_image_options { /* of the worker stages; const */
     int32_t classes;
 };
 
-int rs_batch_create(struct rs_batch **out, uint32_t capacity, uint32_t image_size, bool fused, bool bf16,
-                    struct rs_error *err);
+struct rs_batch_options {
+    uint32_t capacity, image_size;
+    bool fused;
+    enum rs_element element;       /* of the tensor */
+    struct rs_pixel_format pixels; /* with RS_ELEMENT_U8 */
+};
+
+int rs_batch_create(struct rs_batch **out, const struct rs_batch_options *options, struct rs_error *err);
 /* tensor is the creator's to free. */
 void rs_batch_destroy(struct rs_batch *batch);
 
@@ -73,6 +81,12 @@ void rs_scratch_destroy(void *arg, void *scratch);
 static inline struct rs_work *rs_batch_work(struct rs_batch *batch, struct rs_scratch *scratch, uint32_t i)
 {
     return batch->work ? &batch->work[i] : &scratch->work;
+}
+
+/* Where sample i of the tensor begins. */
+static inline void *rs_batch_sample(const struct rs_batch *batch, uint32_t i)
+{
+    return (uint8_t *)batch->tensor + batch->sample_bytes * i;
 }
 
 #endif

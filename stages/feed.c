@@ -65,7 +65,8 @@ static int build(struct feed *f, struct rs_error *err)
         .schedule = &f->schedule,
         .sources = {f->data.sources[0], NULL},
         .slots = o->prefetch,
-        .placement = rs_planner_place(o->fuse, o->workers, rs_planner_cores(), o->batch_size, false),
+        .placement =
+            rs_planner_place(o->fuse, RS_IMAGE_STAGES, o->workers, rs_planner_cores(), o->batch_size, false),
         .image_size = o->image_size,
         .max_pixels = o->max_pixels,
     };

@@ -38,12 +38,16 @@ static uint32_t largest_batch(const struct rs_schedule *s)
 static int create_slots(struct rs_input *in, struct rs_error *err)
 {
     uint32_t capacity = largest_batch(in->o.schedule);
-    bool fused = in->o.placement.pools == 1;
+    struct rs_batch_options batch = {.capacity = capacity,
+                                     .image_size = in->o.image_size,
+                                     .fused = in->o.placement.pools == 1,
+                                     .element = in->o.element,
+                                     .pixels = in->o.pixels};
     RS_TRY(rs_pool_create(&in->slots, in->o.run, in->o.slots, err));
     for (uint32_t i = 0; i < in->o.slots; i++) {
         struct rs_batch **b = &in->batches[i];
-        RS_TRY(rs_batch_create(b, capacity, in->o.image_size, fused, in->o.bf16, err));
-        size_t bytes = (*b)->sample_floats * capacity * (in->o.bf16 ? 2 : 4);
+        RS_TRY(rs_batch_create(b, &batch, err));
+        size_t bytes = (*b)->sample_bytes * capacity;
         (*b)->tensor = tensor_alloc(in, bytes);
         if (!(*b)->tensor)
             return rs_error_set(
@@ -98,9 +102,10 @@ static int create_stages(struct rs_input *in, struct rs_error *err)
         .max_pixels = in->o.max_pixels,
         .classes = rs_source_classes(sources[0] ? sources[0] : sources[1]),
     };
-    const struct rs_stage_ops *ops[RS_IMAGE_STAGES] = {&rs_stage_decode, &rs_stage_resize,
-                                                       &rs_stage_normalize};
-    for (uint32_t i = 0; i < RS_IMAGE_STAGES; i++)
+    uint32_t stages = in->o.placement.image_stages;
+    const struct rs_stage_ops *ops[RS_IMAGE_STAGES] = {stages == 1 ? &rs_stage_unpack : &rs_stage_decode,
+                                                       &rs_stage_resize, &rs_stage_normalize};
+    for (uint32_t i = 0; i < stages; i++)
         in->stages[i] = (struct rs_stage){ops[i], &in->image};
     for (uint32_t i = 0; i < in->o.placement.pools; i++)
         RS_TRY(create_pool(in, i, err));
@@ -194,7 +199,7 @@ struct rs_pool *rs_input_slots(struct rs_input *in)
     return in->slots;
 }
 
-void rs_input_figures(const struct rs_input *in, struct rs_named_figures out[RS_INPUT_STAGES])
+uint32_t rs_input_figures(const struct rs_input *in, struct rs_named_figures out[RS_INPUT_STAGES_MAX])
 {
     const struct rs_placement *p = &in->o.placement;
     out[0].name = "read";
@@ -205,4 +210,5 @@ void rs_input_figures(const struct rs_input *in, struct rs_named_figures out[RS_
             out[1 + stage].name = in->stages[stage].ops->name;
             rs_worker_pool_figures(in->pools[pool], i, &out[1 + stage].figures);
         }
+    return 1 + p->image_stages;
 }

@@ -32,7 +32,8 @@ struct rs_input_options {
     struct rs_placement placement;
     uint32_t image_size;
     uint64_t max_pixels;
-    bool bf16;
+    enum rs_element element;       /* as the plan wants it */
+    struct rs_pixel_format pixels; /* with RS_ELEMENT_U8 */
     /* memory for tensors; device NULL: rs_alloc */
     const struct rs_backend *backend;
     struct rs_device *device;
@@ -50,8 +51,10 @@ void rs_input_destroy(
 struct rs_channel *rs_input_ready(struct rs_input *input);
 struct rs_pool *rs_input_slots(struct rs_input *input);
 
-/* Figures of the input's stages: read, decode, resize, normalize. Gives their number. @thread loop */
-#define RS_INPUT_STAGES 4
-void rs_input_figures(const struct rs_input *input, struct rs_named_figures out[RS_INPUT_STAGES]);
+/* Figures of the input's stages: read, decode, resize, normalize, as far as they run here. Gives their
+ * number.
+ * @thread loop */
+#define RS_INPUT_STAGES_MAX 4
+uint32_t rs_input_figures(const struct rs_input *input, struct rs_named_figures out[RS_INPUT_STAGES_MAX]);
 
 #endif

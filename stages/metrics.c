@@ -38,8 +38,7 @@ static struct rs_stage_figures difference(const struct rs_stage_figures *a, cons
 static void summarize(struct rs_metrics *m, const struct rs_report *report, struct rs_epoch_summary *s)
 {
     struct rs_named_figures now[RS_STAGES_MAX];
-    rs_input_figures(m->o.input, now);
-    uint32_t count = RS_INPUT_STAGES;
+    uint32_t input_stages = rs_input_figures(m->o.input, now), count = input_stages;
     now[count++] = (struct rs_named_figures){"upload", report->upload};
     now[count++] = (struct rs_named_figures){"train", report->train};
     now[count++] = (struct rs_named_figures){"metrics", m->figures};
@@ -56,7 +55,7 @@ static void summarize(struct rs_metrics *m, const struct rs_report *report, stru
         s->images_per_second = (double)report->progress.train.samples / report->progress.train_seconds;
     struct rs_verdict_input input = {
         .stages = s->stages,
-        .stage_count = count,
+        .input_stages = input_stages,
         .seconds = report->progress.train_seconds,
         .wait_seconds = report->progress.train_wait_seconds,
         .batches = report->progress.train.batches,

@@ -19,21 +19,21 @@ uint32_t rs_planner_cores(void)
     return (uint32_t)CPU_COUNT(&set);
 }
 
-struct rs_placement rs_planner_place(enum rs_fuse fuse, uint32_t workers, uint32_t cores, uint32_t batch_size,
-                                     bool compute_on_cpu)
+struct rs_placement rs_planner_place(enum rs_fuse fuse, uint32_t stages, uint32_t workers, uint32_t cores,
+                                     uint32_t batch_size, bool compute_on_cpu)
 {
-    struct rs_placement p = {.workers = workers};
+    struct rs_placement p = {.image_stages = stages, .workers = workers};
     if (!workers)
         p.workers = compute_on_cpu || cores < 2 ? cores : cores - 1;
     p.chunk_size = clamp(batch_size / (p.workers * CHUNKS_A_WORKER), 1, CHUNK_MAX);
     p.niceness = compute_on_cpu ? 19 : 0;
     if (fuse == RS_FUSE_AUTO) {
         p.pools = 1;
-        p.stages[0] = RS_IMAGE_STAGES;
+        p.stages[0] = stages;
         p.threads[0] = p.workers;
         return p;
     }
-    p.pools = RS_IMAGE_STAGES;
+    p.pools = stages;
     for (uint32_t i = 0; i < p.pools; i++) {
         p.first[i] = i;
         p.stages[i] = 1;

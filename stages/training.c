@@ -9,6 +9,7 @@
 #include "data.h"
 #include "device.h"
 #include "log.h"
+#include "preprocess.h"
 #include "resnet.h"
 #include "run_dir.h"
 #include "sinks.h"
@@ -28,6 +29,7 @@ struct training {
     struct rs_graph *graph;
     struct rs_state *state; /* initial values; freed once the plan has them */
     struct rs_chosen_device device;
+    struct rs_preprocess_choice preprocess;
     struct rs_plan *plan;
     struct rs_schedule schedule;
     struct rs_progress progress; /* where to begin */
@@ -206,6 +208,7 @@ static int compile_plan(struct training *t, struct rs_error *err)
         .eps = 1e-8,
         .momentum = o->momentum,
         .weight_decay = o->weight_decay,
+        .pixels = t->preprocess.pixels,
     };
     list_sizes(plan.train_batches, t->schedule.train_count, o->batch_size);
     list_sizes(plan.eval_batches, t->schedule.valid_count, o->eval_batch_size);
@@ -234,8 +237,8 @@ static int build_input(struct training *t, struct rs_error *err)
     t->lane = rs_spans_lane(t->spans, "main");
     RS_TRY(rs_loop_create(&t->loop, t->run, err));
     RS_TRY(rs_loop_on_interrupt(t->loop, on_interrupt, t, err));
-    t->placement =
-        rs_planner_place(o->fuse, o->workers, rs_planner_cores(), o->batch_size, t->device.computes_on_cpu);
+    t->placement = rs_planner_place(o->fuse, t->preprocess.image_stages, o->workers, rs_planner_cores(),
+                                    o->batch_size, t->device.computes_on_cpu);
     struct rs_input_options input = {
         .run = t->run,
         .loop = t->loop,
@@ -248,7 +251,8 @@ static int build_input(struct training *t, struct rs_error *err)
         .placement = t->placement,
         .image_size = o->image_size,
         .max_pixels = o->max_pixels,
-        .bf16 = t->device.backend->input_element(t->plan) == RS_ELEMENT_BF16,
+        .element = t->device.backend->input_element(t->plan),
+        .pixels = t->preprocess.pixels,
         .backend = t->device.backend,
         .device = t->device.device,
     };
@@ -332,6 +336,13 @@ static int build_output(struct training *t, struct rs_error *err)
     return build_train(t, err);
 }
 
+static const char *placement_text(const struct rs_placement *p)
+{
+    static const char *const fused[RS_IMAGE_STAGES] = {"decode", "decode + resize fused",
+                                                       "decode + resize + normalize fused"};
+    return p->pools > 1 ? "a pool of threads a stage" : fused[p->image_stages - 1];
+}
+
 static void announce(const struct training *t)
 {
     const struct rs_source *train = t->data.sources[RS_PHASE_TRAIN];
@@ -346,9 +357,8 @@ static void announce(const struct training *t)
     uint32_t threads = 0;
     for (uint32_t i = 0; i < t->placement.pools; i++)
         threads += t->placement.threads[i];
-    say(t, "pipeline %u slots of %u images, %u worker%s, %s\n", t->o->prefetch, t->o->batch_size, threads,
-        threads == 1 ? "" : "s",
-        t->placement.pools == 1 ? "decode + resize + normalize fused" : "a pool of threads a stage");
+    say(t, "pipeline %u slots of %u images, %u worker%s, %s%s\n", t->o->prefetch, t->o->batch_size, threads,
+        threads == 1 ? "" : "s", placement_text(&t->placement), rs_preprocess_text(&t->preprocess));
     if (t->o->out)
         say(t, "run      %s\n", t->o->out);
     if (t->o->resume)
@@ -361,6 +371,8 @@ static int prepare(struct training *t, struct rs_error *err)
     RS_TRY(open_data(t, err));
     RS_TRY(rs_chosen_device_open(&t->device, t->o->backend, t->o->device,
                                  &(struct rs_device_options){t->o->threads, t->o->ordinal}, err));
+    RS_TRY(rs_preprocess_choose(t->o->preprocess, t->device.backend, t->data.sources, t->o->image_size,
+                                &t->preprocess, err));
     RS_TRY(build_state(t, err));
     RS_TRY(compile_plan(t, err));
     RS_TRY(build_input(t, err));

@@ -16,6 +16,8 @@
 #include <stdio.h>
 
 enum rs_fuse { RS_FUSE_AUTO, RS_FUSE_NONE };
+/* Where images are resized and normalized. auto: on the device where it can (preprocess.h). */
+enum rs_preprocess { RS_PREPROCESS_AUTO, RS_PREPROCESS_HOST, RS_PREPROCESS_DEVICE };
 
 struct rs_training_options {
     const char *data;       /* folder */
@@ -30,6 +32,7 @@ struct rs_training_options {
     uint32_t workers;  /* 0: auto */
     uint32_t threads;  /* compute threads, 0: all cores */
     enum rs_fuse fuse;
+    enum rs_preprocess preprocess;
     const char *device;               /* "auto", "cuda", "cpu", "ref" */
     uint32_t ordinal;                 /* which of the cuda devices */
     const struct rs_backend *backend; /* NULL: found by device; tests and embedders bring their own */

@@ -3,9 +3,8 @@
 
 #include <stdio.h>
 
-#define READ 0 /* stages[] begins with read, then the workers' three */
+#define READ 0 /* stages[] begins with read, then the workers' */
 #define WORKER_FIRST 1
-#define WORKER_LAST 3
 
 static double busy_per_thread(const struct rs_stage_figures *f)
 {
@@ -42,11 +41,11 @@ void rs_verdict_find(const struct rs_verdict_input *in, struct rs_verdict *v)
                  (unsigned long long)in->batches);
         return;
     }
-    if (v->wait_share < RS_VERDICT_WAIT || in->stage_count <= WORKER_LAST)
+    if (v->wait_share < RS_VERDICT_WAIT || in->input_stages <= WORKER_FIRST)
         return;
     uint32_t limit = WORKER_FIRST;
     uint64_t busy = 0, waited = 0;
-    for (uint32_t i = WORKER_FIRST; i <= WORKER_LAST; i++) {
+    for (uint32_t i = WORKER_FIRST; i < in->input_stages; i++) {
         const struct rs_stage_figures *f = &in->stages[i].figures;
         busy += f->busy_ns;
         waited += f->wait_input_ns;

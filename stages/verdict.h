@@ -21,10 +21,10 @@ struct rs_named_figures {
 };
 
 struct rs_verdict_input {
-    const struct rs_named_figures *stages; /* read, decode, resize, normalize first, in this order */
-    uint32_t stage_count;
-    double seconds, wait_seconds; /* of the train steps */
-    uint64_t batches;             /* of training in this epoch */
+    const struct rs_named_figures *stages; /* read, then the workers' */
+    uint32_t input_stages;                 /* so many of both */
+    double seconds, wait_seconds;          /* of the train steps */
+    uint64_t batches;                      /* of training in this epoch */
     uint32_t workers, cores, slots;
 };
 

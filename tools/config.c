@@ -258,7 +258,8 @@ static int check_bench(const struct rs_config *config, struct rs_error *err)
         return rs_error_set(err, RS_E_USAGE, "%s: one of ring, pipeline, train is allowed", kind);
     if (ring && config->given)
         return rs_error_set(err, RS_E_USAGE, "bench ring takes no options");
-    static const enum rs_option_id of_train[] = {RS_OPTION_DEVICE, RS_OPTION_PRECISION, RS_OPTION_THREADS};
+    static const enum rs_option_id of_train[] = {RS_OPTION_DEVICE, RS_OPTION_PRECISION, RS_OPTION_THREADS,
+                                                 RS_OPTION_PREPROCESS};
     for (size_t i = 0; pipeline && i < sizeof of_train / sizeof of_train[0]; i++) {
         if (rs_config_given(config, of_train[i]))
             return rs_error_set(err, RS_E_USAGE,
@@ -266,7 +267,7 @@ static int check_bench(const struct rs_config *config, struct rs_error *err)
                                 rs_options[of_train[i]].name);
     }
     static const enum rs_option_id of_loader[] = {RS_OPTION_WORKERS, RS_OPTION_PREFETCH, RS_OPTION_FUSE,
-                                                  RS_OPTION_MAX_PIXELS};
+                                                  RS_OPTION_PREPROCESS, RS_OPTION_MAX_PIXELS};
     for (size_t i = 0; !pipeline && !config->data && i < sizeof of_loader / sizeof of_loader[0]; i++) {
         if (rs_config_given(config, of_loader[i]))
             return rs_error_set(err, RS_E_USAGE, "bench train reads nothing without --data: --%s needs it",
@@ -335,6 +336,7 @@ void rs_config_training(const struct rs_config *config, const char *config_json,
         .workers = (uint32_t)config->workers,
         .threads = (uint32_t)config->threads,
         .fuse = (enum rs_fuse)config->fuse,
+        .preprocess = (enum rs_preprocess)config->preprocess,
         .device = rs_config_device(config),
         .ordinal = config->device.ordinal,
         .precision = (enum rs_precision)config->precision,

@@ -69,6 +69,7 @@ enum rs_option_id {
     RS_OPTION_WORKERS,
     RS_OPTION_PREFETCH,
     RS_OPTION_FUSE,
+    RS_OPTION_PREPROCESS,
     RS_OPTION_TOP,
     RS_OPTION_IMAGES,
     RS_OPTION_NPY,
@@ -165,7 +166,8 @@ struct rs_config {
     struct rs_device_choice device; /* rs_config_device */
     uint32_t precision;             /* enum rs_precision */
     uint64_t threads, workers, prefetch;
-    uint32_t fuse; /* enum rs_fuse */
+    uint32_t fuse;       /* enum rs_fuse */
+    uint32_t preprocess; /* enum rs_preprocess */
     uint64_t top, count;
     const char *npy, *png;
     uint64_t classes;

@@ -14,6 +14,8 @@
 
 /* A choice's index is the enum's value. */
 _Static_assert(RS_FUSE_AUTO == 0 && RS_FUSE_NONE == 1, "--fuse lists its words in the enum's order");
+_Static_assert(RS_PREPROCESS_AUTO == 0 && RS_PREPROCESS_HOST == 1 && RS_PREPROCESS_DEVICE == 2,
+               "--preprocess likewise");
 _Static_assert(RS_PRECISION_FP32 == 0 && RS_PRECISION_BF16 == 1, "--precision likewise");
 _Static_assert(RS_OPTIMIZER_ADAM == 0 && RS_OPTIMIZER_SGD == 1, "--optimizer likewise");
 _Static_assert(RS_SYNTH_CIFAR10 == 0 && RS_SYNTH_PNG == 1, "--format likewise");
@@ -313,6 +315,22 @@ const struct rs_option rs_options[RS_OPTIONS] = {
                     "each stage has threads of its own; pipeline measures both unless one is given",
                     NULL}},
          FIELD(fuse)},
+    [RS_OPTION_PREPROCESS] =
+        {.name = "preprocess",
+         .kind = RS_KIND_CHOICE,
+         .group = RS_GROUP_MACHINE,
+         .fallback = "auto",
+         .choices = {"auto", "host", "device"},
+         .commands = TRAIN | BENCH,
+         .flags = RS_SAVED,
+         .help =
+             "Where images are resized and normalized: host: on the workers; device: on the device, as far "
+             "as it can; auto: device where there is one with memory of its own; the result is the same",
+         .notes = {{BENCH,
+                    "Where images are resized and normalized, as in train; of the runs of bench train with "
+                    "--data",
+                    NULL}},
+         FIELD(preprocess)},
     [RS_OPTION_TOP] = {.name = "top",
                        .kind = RS_KIND_COUNT,
                        .group = RS_GROUP_OUTPUT,

@@ -130,6 +130,7 @@ static int cpu_compile(struct rs_device *device, const struct rs_graph *graph,
 {
     enum rs__element element = RS__F32;
     *out = NULL;
+    RS_ASSERT(options->pixels.height == 0);
     if (options->precision == RS_PRECISION_BF16) {
         if (!has_bf16())
             return rs_error_set(

@@ -45,6 +45,8 @@ static void cuda_host_free(struct rs_device *device, void *block)
 
 static enum rs_element cuda_input_element(const struct rs_plan *plan)
 {
+    if (plan->options.pixels.height > 0)
+        return RS_ELEMENT_U8;
     return plan->program.bf16 ? RS_ELEMENT_BF16 : RS_ELEMENT_F32;
 }
 

@@ -1,8 +1,9 @@
 /* plan.h: a compiled network on a device; private to this folder.
  *
  * How it works: plan.c makes a plan: the program, its memory, the convolutions of every batch size, tuned.
- * run.c runs a program: forward, backward, update; it knows kernels and nothing of slots. stream.c is the
- * asynchronous interface and, on top of it, the synchronous one. params.c moves states in and out.
+ * pixels.c is the input where it comes as uint8 pixels. run.c runs a program: forward, backward, update; it
+ * knows kernels and nothing of slots. stream.c is the asynchronous interface and, on top of it, the
+ * synchronous one. params.c moves states in and out.
  *
  * A step on slot s, all on the compute queue: wait for the upload; input kernel and labels into the program's
  * memory; record released; set_hyper; the step (captured once it has run twice, for the first train and eval
@@ -55,6 +56,12 @@ struct rs__slot {
     struct rs__event *uploaded, *released;
 };
 
+struct rs__pixels {                         /* where batches come as pixels */
+    void *block;                            /* device memory of all that follows */
+    struct rs__resize_weights across, down; /* identity where nothing is resized */
+    uint8_t *rows; /* batch,3,height,w: resized along x; NULL: the pixels lie so as they come */
+};
+
 struct rs_plan {
     struct rs__gpu *gpu;
     struct rs_plan_options options;
@@ -65,7 +72,8 @@ struct rs_plan {
     size_t workspace_bytes;
     struct rs__size sizes[2 * RS_BATCH_SIZES_MAX];
     uint32_t size_count;
-    size_t sample_bytes; /* of a batch's tensor */
+    size_t sample_bytes; /* of a batch's tensor or pixels */
+    struct rs__pixels pixels;
     void *slot_block;
     struct rs__slot slots[RS__SLOTS];
     struct rs__result *ring; /* [RS__RING], pinned */
@@ -84,6 +92,12 @@ int rs__run_update(struct rs_plan *plan, struct rs_error *err);
 int rs__run_step(struct rs_plan *plan, const struct rs__size *size, struct rs_error *err);
 /* The factors of optimizer step number step (from 1), as torch.optim forms them. */
 struct rs__hyper rs__make_hyper(const struct rs_plan_options *options, double lr, int64_t step);
+
+/* pixels.c: only with options.pixels. Errors: RS_E_SHAPE, RS_E_NOMEM. */
+int rs__pixels_create(struct rs_plan *plan, struct rs_error *err);
+void rs__pixels_destroy(struct rs_plan *plan);
+/* Enqueues resize and normalize of count images at src (device memory) into the program's input. */
+int rs__pixels_run(struct rs_plan *plan, const uint8_t *src, uint32_t count, struct rs_error *err);
 
 /* params.c */
 int rs__load_state(struct rs_plan *plan, const struct rs_state *state, struct rs_error *err);

@@ -12,7 +12,11 @@ int rs__stream_create(struct rs_plan *plan, struct rs_error *err)
 {
     const struct rs__input_shape *in = &plan->program.input;
     const size_t batch = plan->program.batch, unit = 256;
-    plan->sample_bytes = (size_t)in->c * in->h * in->w * (plan->program.bf16 ? 2 : 4);
+    const struct rs_pixel_format *pixels = &plan->options.pixels;
+    plan->sample_bytes = pixels->height > 0 ? (size_t)in->c * pixels->height * pixels->width
+                                            : (size_t)in->c * in->h * in->w * (plan->program.bf16 ? 2 : 4);
+    if (pixels->height > 0)
+        RS_TRY(rs__pixels_create(plan, err));
     const size_t tensor = (batch * plan->sample_bytes + unit - 1) / unit * unit;
     const size_t labels = (batch * sizeof(int32_t) + unit - 1) / unit * unit;
     RS_TRY(rs__gpu_alloc(plan->gpu, RS__SLOTS * (tensor + labels), &plan->slot_block, err));
@@ -44,6 +48,7 @@ void rs__stream_destroy(struct rs_plan *plan)
         rs__event_destroy(plan->gpu, plan->ring_events[i]);
     rs__gpu_host_free(plan->gpu, plan->ring);
     rs__gpu_free(plan->gpu, plan->slot_block);
+    rs__pixels_destroy(plan);
 }
 
 static int check_slot(uint32_t slot, struct rs_error *err)
@@ -88,15 +93,24 @@ static int released(struct rs_plan *plan, uint32_t index, struct rs_error *err)
     return rs__event_query(plan->gpu, plan->slots[index].released, err);
 }
 
-/* The slot's batch as the program's input; after this the slot is free. */
-static int read_slot(struct rs_plan *plan, struct rs__slot *slot, struct rs_error *err)
+/* The slot's tensor or pixels as the program's first value. */
+static int convert_input(struct rs_plan *plan, const struct rs__slot *slot, struct rs_error *err)
 {
-    struct rs__program *p = &plan->program;
+    const struct rs__program *p = &plan->program;
+    if (plan->options.pixels.height > 0)
+        return rs__pixels_run(plan, slot->tensor, slot->count, err);
     struct rs__input input = {
         .bf16 = p->bf16, .shape = p->input, .src = slot->tensor, .dst = p->values[0].data};
     input.shape.n = slot->count;
+    return rs__launch_input(plan->gpu, &input, err);
+}
+
+/* The slot's batch as the program's input; after this the slot is free. */
+static int read_slot(struct rs_plan *plan, struct rs__slot *slot, struct rs_error *err)
+{
+    const struct rs__program *p = &plan->program;
     RS_TRY(rs__event_wait(plan->gpu, slot->uploaded, RS__QUEUE_COMPUTE, err));
-    RS_TRY(rs__launch_input(plan->gpu, &input, err));
+    RS_TRY(convert_input(plan, slot, err));
     RS_TRY(rs__gpu_copy(plan->gpu, RS__QUEUE_COMPUTE, p->labels, slot->labels, slot->count * sizeof(int32_t),
                         RS__ON_DEVICE, err));
     RS_TRY(rs__event_record(plan->gpu, slot->released, RS__QUEUE_COMPUTE, err));
@@ -233,6 +247,7 @@ static int drain(struct rs_plan *plan, struct rs_error *err)
 
 const struct rs_stream_ops rs__stream_ops = {
     .slots = RS__SLOTS,
+    .pixels = true,
     .upload = upload,
     .uploaded = uploaded,
     .train = stream_train,

@@ -44,6 +44,19 @@ const char *rs_resizer_path_at(uint32_t i);
  * there is none of that name); the path in use stays. */
 int rs_resizer_use(struct rs_resizer *resizer, const char *path, struct rs_error *err);
 
+/* The weights of one direction as plain tables, for a device that resizes by itself to the same bits: output
+ * i is 2^21 and the sum over t < count[i] of fixed[i * taps + t] * pixel[first[i] + t], shifted right by 22
+ * bits and at most 255. A resize is this along the rows, then along the columns of its uint8 results. */
+struct rs_resize_table {
+    uint32_t taps, outputs;
+    const uint32_t *first, *count; /* [outputs] */
+    const uint32_t *fixed;         /* [outputs * taps] */
+};
+/* From in to out pixels. Errors: RS_E_NOMEM, RS_E_LIMIT (a side is 0 or over RS_RESIZE_SIDE_MAX). @thread any
+ */
+int rs_resize_table_create(struct rs_resize_table **table, uint32_t in, uint32_t out, struct rs_error *err);
+void rs_resize_table_destroy(struct rs_resize_table *table);
+
 /* (x / 255 - 0.5) / 0.5, each step rounded to float32, as NumPy does it; bf16 is that float rounded to
  * nearest even. count elements; src and dst must not overlap; no alignment beyond their types'. @thread any
  */

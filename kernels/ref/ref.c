@@ -97,6 +97,7 @@ static int ref_compile(struct rs_device *device, const struct rs_graph *graph,
         return rs_error_set(err, RS_E_UNSUPPORTED,
                             "the device ref computes in fp32 only; use --precision fp32 or --device cpu");
     RS_ASSERT(graph->nodes[graph->node_count - 1].op == RS_OP_SOFTMAX_CROSS_ENTROPY);
+    RS_ASSERT(options->pixels.height == 0);
     RS_TRY(check_norms(graph, options, err));
     struct rs_plan *plan = rs_calloc(1, sizeof(*plan));
     if (!plan)

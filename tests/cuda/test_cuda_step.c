@@ -4,6 +4,8 @@
 #include "cases.h"
 #include "cuda_backend.h"
 #include "host_gpu.h"
+#include "image.h"
+#include "random.h"
 #include "stream.h"
 #include <setjmp.h>
 #include <stdarg.h>
@@ -202,6 +204,138 @@ static void test_stream_is_sync(void **state)
     close_scene(&streamed);
 }
 
+struct pixel_case {
+    struct rs_pixel_format format;
+    enum rs_precision precision;
+    const struct rs_case *net;
+};
+
+/* Opens a scene whose plan takes pixels or, without on_device, tensors. */
+static void open_pixels(struct scene *s, const struct pixel_case *c, bool on_device)
+{
+    struct rs_plan_options options = {.precision = c->precision,
+                                      .train_batches = {c->net->batch, c->net->rest},
+                                      .beta1 = 0.9f,
+                                      .beta2 = 0.999f,
+                                      .eps = 1e-8f};
+    if (on_device)
+        options.pixels = c->format;
+    memset(s, 0, sizeof(*s));
+    memset(&rs_host_wishes, 0, sizeof(rs_host_wishes));
+    assert_int_equal(rs_backend_cuda.open(&s->device, 1, &s->err), 0);
+    assert_int_equal(c->net->build(&s->graph, &s->err), 0);
+    assert_int_equal(rs_state_create(&s->state, s->graph, &s->err), 0);
+    rs_state_init(s->state, 5);
+    assert_int_equal(rs_backend_cuda.compile(s->device, s->graph, &options, &s->plan, &s->err), 0);
+    assert_int_equal(rs_backend_cuda.load(s->plan, s->state, &s->err), 0);
+    const enum rs_element tensor = c->precision == RS_PRECISION_BF16 ? RS_ELEMENT_BF16 : RS_ELEMENT_F32;
+    assert_int_equal(rs_backend_cuda.input_element(s->plan), on_device ? RS_ELEMENT_U8 : tensor);
+}
+
+/* Sample i of the scene's first batch: random pixels, as its plan wants them. */
+static void put_image(struct scene *s, const struct pixel_case *c, struct rs_resizer *resizer,
+                      struct rs_random *random, uint32_t i)
+{
+    static uint8_t image[3 * 128 * 128], resized[sizeof(image)];
+    const struct rs_pixel_format *f = &c->format;
+    const struct rs_resize_source source = {image, f->width, f->height, f->planar};
+    const struct rs_shape in = s->graph->nodes[0].out;
+    const size_t pixels = (size_t)3 * f->height * f->width, out = (size_t)in.c * (size_t)in.h * (size_t)in.w;
+    assert_true(pixels <= sizeof(image) && out <= sizeof(resized));
+    for (size_t k = 0; k < pixels; k++)
+        image[k] = (uint8_t)(rs_random_u32(random) >> 24);
+    assert_int_equal(rs_resizer_run(resizer, &source, (uint32_t)in.w, (uint32_t)in.h, resized, &s->err), 0);
+    switch (rs_backend_cuda.input_element(s->plan)) {
+    case RS_ELEMENT_U8:
+        memcpy((uint8_t *)s->tensors[0] + i * pixels, image, pixels);
+        break;
+    case RS_ELEMENT_BF16:
+        rs_normalize_bf16(resized, (uint16_t *)(void *)s->tensors[0] + i * out, out);
+        break;
+    case RS_ELEMENT_F32:
+        rs_normalize_f32(resized, s->tensors[0] + i * out, out);
+        break;
+    }
+    s->labels[0][i] = (int32_t)(i % (uint32_t)s->graph->classes);
+}
+
+#define PIXEL_STEPS 6u /* the second is a short batch; the last ones are captured */
+
+static void train_pixels(const struct pixel_case *c, bool on_device, double *losses, struct scene *s)
+{
+    struct rs_resizer *resizer;
+    struct rs_random random;
+    open_pixels(s, c, on_device);
+    assert_int_equal(rs_resizer_create(&resizer, &s->err), 0);
+    rs_random_init(&random, 11, 0, 0);
+    s->tensors[0] = rs_backend_cuda.host_alloc(s->device, c->net->batch * (size_t)3 * 128 * 128 * 4);
+    assert_non_null(s->tensors[0]);
+    for (uint32_t step = 0; step < PIXEL_STEPS; step++) {
+        const uint32_t count = step == 1 ? c->net->rest : c->net->batch;
+        for (uint32_t i = 0; i < count; i++)
+            put_image(s, c, resizer, &random, i);
+        const struct rs_batch_input input = {s->tensors[0], s->labels[0], count};
+        struct rs_step_result result = {.loss_sum = 0};
+        assert_int_equal(rs_backend_cuda.train_step(s->plan, &input, 0.01f, &result, &s->err), 0);
+        losses[step] = result.loss_sum;
+    }
+    assert_true(rs_host_wishes.launches > 0);
+    assert_int_equal(rs_backend_cuda.store(s->plan, s->state, &s->err), 0);
+    rs_resizer_destroy(resizer);
+}
+
+static void compare_pixels(const struct pixel_case *c)
+{
+    struct scene host, device;
+    double losses[2][PIXEL_STEPS];
+    train_pixels(c, false, losses[0], &host);
+    train_pixels(c, true, losses[1], &device);
+    assert_memory_equal(losses[0], losses[1], sizeof(losses[0]));
+    assert_memory_equal(host.state->params, device.state->params,
+                        (size_t)host.graph->param_floats * sizeof(float));
+    close_scene(&host);
+    close_scene(&device);
+}
+
+/* Up, down, as large as the input, either way that pixels lie; nets with and without a folded input. */
+static void test_pixels_are_tensors(void **state)
+{
+    static const struct rs_pixel_format formats[] = {
+        {29, 29, true}, {29, 29, false}, {7, 50, true}, {100, 29, false}};
+    (void)state;
+    for (uint32_t i = 0; i < 12; i++) {
+        const struct pixel_case c = {formats[i / 3], i % 2 ? RS_PRECISION_BF16 : RS_PRECISION_FP32,
+                                     rs_case_at(i % 3)};
+        compare_pixels(&c);
+    }
+    struct pixel_case as_large = {{0, 0, true}, RS_PRECISION_FP32, scene_case()}; /* no pass along the rows */
+    struct rs_graph *graph;
+    struct rs_error err;
+    assert_int_equal(as_large.net->build(&graph, &err), 0);
+    as_large.format.height = (uint32_t)graph->nodes[0].out.h;
+    as_large.format.width = (uint32_t)graph->nodes[0].out.w;
+    rs_graph_destroy(graph);
+    compare_pixels(&as_large);
+    as_large.format.planar = false;
+    compare_pixels(&as_large);
+}
+
+static void test_pixels_want_three_channels(void **state)
+{
+    struct rs_device *device;
+    struct rs_graph *graph;
+    struct rs_plan *plan;
+    struct rs_error err = {0};
+    const struct rs_plan_options options = {.train_batches = {2}, .pixels = {8, 8, true}};
+    (void)state;
+    memset(&rs_host_wishes, 0, sizeof(rs_host_wishes));
+    assert_int_equal(rs_backend_cuda.open(&device, 1, &err), 0);
+    assert_int_equal(rs_case_at(3)->build(&graph, &err), 0); /* takes 4 */
+    assert_int_equal(rs_backend_cuda.compile(device, graph, &options, &plan, &err), RS_E_SHAPE);
+    rs_graph_destroy(graph);
+    rs_backend_cuda.close(device);
+}
+
 static void test_stream_misuse(void **state)
 {
     struct scene s;
@@ -293,9 +427,10 @@ static void test_refusals(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_against_ref),    cmocka_unit_test(test_graph_is_eager),
-        cmocka_unit_test(test_stream_is_sync), cmocka_unit_test(test_stream_misuse),
-        cmocka_unit_test(test_failing_calls),  cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_against_ref),        cmocka_unit_test(test_graph_is_eager),
+        cmocka_unit_test(test_stream_is_sync),     cmocka_unit_test(test_stream_misuse),
+        cmocka_unit_test(test_pixels_are_tensors), cmocka_unit_test(test_pixels_want_three_channels),
+        cmocka_unit_test(test_failing_calls),      cmocka_unit_test(test_refusals),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -144,6 +144,41 @@ static void refuses_impossible_sides(void **state)
     rs_resizer_destroy(resizer);
 }
 
+/* The weights as a device gets them, applied as it would. */
+static void table_is_the_resizer(void **state)
+{
+    (void)state;
+    static const uint32_t widths[][2] = {{32, 96}, {96, 96}, {300, 75}, {97, 96}, {1, 3}, {500, 1}};
+    uint8_t pixels[3 * 500], dst[3 * 96];
+    struct rs_resizer *resizer;
+    struct rs_error err = {0};
+    assert_int_equal(rs_resizer_create(&resizer, &err), 0);
+    for (size_t i = 0; i < sizeof pixels; i++)
+        pixels[i] = (uint8_t)(i * i * 31 >> 3);
+    for (size_t i = 0; i < sizeof widths / sizeof *widths; i++) {
+        uint32_t in = widths[i][0], out = widths[i][1];
+        struct rs_resize_source source = {pixels, in, 1, 1};
+        struct rs_resize_table *t;
+        assert_int_equal(rs_resizer_run(resizer, &source, out, 1, dst, &err), 0);
+        assert_int_equal(rs_resize_table_create(&t, in, out, &err), 0);
+        assert_int_equal(t->outputs, out);
+        for (uint32_t x = 0; x < out; x++) {
+            uint32_t sum = 1u << 21;
+            for (uint32_t k = 0; k < t->count[x]; k++)
+                sum += t->fixed[x * t->taps + k] * pixels[t->first[x] + k];
+            assert_true(t->first[x] + t->count[x] <= in);
+            assert_int_equal(dst[x], sum >> 22 > 255 ? 255 : sum >> 22);
+        }
+        rs_resize_table_destroy(t);
+    }
+    struct rs_resize_table *none = NULL;
+    assert_int_equal(rs_resize_table_create(&none, 0, 5, &err), RS_E_LIMIT);
+    assert_int_equal(rs_resize_table_create(&none, 5, 65536, &err), RS_E_LIMIT);
+    assert_null(none);
+    rs_resize_table_destroy(none);
+    rs_resizer_destroy(resizer);
+}
+
 static void refuses_unknown_path(void **state)
 {
     (void)state;
@@ -166,6 +201,7 @@ int main(void)
         cmocka_unit_test(cache_survives_many_sizes),
         cmocka_unit_test(same_size_allocates_nothing),
         cmocka_unit_test(refuses_impossible_sides),
+        cmocka_unit_test(table_is_the_resizer),
         cmocka_unit_test(refuses_unknown_path),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -3,6 +3,7 @@
 #include "fake_backend.h"
 
 #include "alloc.h"
+#include "image.h"
 #include "random.h"
 #include "stream.h"
 
@@ -45,7 +46,13 @@ struct queued {
 };
 
 struct rs_plan {
-    size_t sample_bytes;
+    size_t sample_bytes; /* as uploaded */
+    size_t floats;       /* of a sample's tensor */
+    uint32_t side;
+    struct rs_pixel_format pixels;
+    struct rs_resizer *resizer;
+    uint8_t *resized;
+    float *tensor; /* a batch, made of pixels */
     uint32_t capacity;
     float weights[2]; /* floats, for that is what a checkpoint keeps */
     int64_t steps;
@@ -105,10 +112,14 @@ static int fake_compile(struct rs_device *device, const struct rs_graph *graph,
                         const struct rs_plan_options *o, struct rs_plan **out, struct rs_error *err)
 {
     (void)device;
-    (void)err;
     struct rs_shape in = graph->nodes[0].out;
     struct rs_plan *p = rs_calloc(1, sizeof *p);
-    p->sample_bytes = (size_t)in.c * (size_t)in.h * (size_t)in.w * sizeof(float);
+    p->pixels = o->pixels;
+    p->side = (uint32_t)in.h;
+    p->floats = (size_t)in.c * (size_t)in.h * (size_t)in.w;
+    p->sample_bytes =
+        o->pixels.height ? (size_t)3 * o->pixels.height * o->pixels.width : p->floats * sizeof(float);
+    script->sample_bytes = p->sample_bytes;
     for (int i = 0; i < RS_BATCH_SIZES_MAX; i++) {
         p->capacity = o->train_batches[i] > p->capacity ? o->train_batches[i] : p->capacity;
         p->capacity = o->eval_batches[i] > p->capacity ? o->eval_batches[i] : p->capacity;
@@ -118,6 +129,10 @@ static int fake_compile(struct rs_device *device, const struct rs_graph *graph,
         p->slots[i].tensor = rs_alloc(p->sample_bytes * p->capacity);
         p->slots[i].labels = rs_calloc(p->capacity, sizeof(int32_t));
     }
+    if (o->pixels.height)
+        RS_TRY(rs_resizer_create(&p->resizer, err));
+    p->resized = rs_alloc(p->floats);
+    p->tensor = rs_alloc(p->floats * p->capacity * sizeof(float));
     *out = p;
     return 0;
 }
@@ -129,13 +144,15 @@ static void fake_destroy(struct rs_plan *p)
         rs_free(p->slots[i].tensor);
         rs_free(p->slots[i].labels);
     }
+    rs_resizer_destroy(p->resizer);
+    rs_free(p->resized);
+    rs_free(p->tensor);
     rs_free(p);
 }
 
 static enum rs_element fake_element(const struct rs_plan *p)
 {
-    (void)p;
-    return RS_ELEMENT_F32;
+    return p->pixels.height ? RS_ELEMENT_U8 : RS_ELEMENT_F32;
 }
 
 static int fake_load(struct rs_plan *p, const struct rs_state *state, struct rs_error *err)
@@ -160,11 +177,27 @@ static uint64_t hash_batch(const struct rs_plan *p, const struct rs_batch_input 
 {
     uint64_t hash = 0xcbf29ce484222325u;
     const uint32_t *words = in->tensor;
-    for (size_t i = 0; i < p->sample_bytes * in->count / 4; i++)
+    for (size_t i = 0; i < p->floats * in->count; i++)
         hash = (hash ^ words[i]) * 0x100000001b3u;
     for (uint32_t i = 0; i < in->count; i++)
         hash = (hash ^ (uint32_t)in->labels[i]) * 0x100000001b3u;
     return hash;
+}
+
+/* Pixels become the tensor that the host would have made of them. */
+static void preprocess(struct rs_plan *p, struct rs_batch_input *in)
+{
+    struct rs_error err;
+    if (!p->pixels.height)
+        return;
+    for (uint32_t i = 0; i < in->count; i++) {
+        const uint8_t *sample = (const uint8_t *)in->tensor + p->sample_bytes * i;
+        struct rs_resize_source source = {sample, p->pixels.width, p->pixels.height, p->pixels.planar};
+        int code = rs_resizer_run(p->resizer, &source, p->side, p->side, p->resized, &err);
+        RS_ASSERT(code == 0);
+        rs_normalize_f32(p->resized, p->tensor + p->floats * i, p->floats);
+    }
+    in->tensor = p->tensor;
 }
 
 static void compute(struct rs_plan *p, const struct rs_batch_input *in, bool train, float lr,
@@ -229,6 +262,7 @@ static void tick(struct rs_plan *p)
     if (!s->copied || (q->left && --q->left))
         return;
     struct rs_batch_input in = {.tensor = s->tensor, .labels = s->labels, .count = s->input.count};
+    preprocess(p, &in);
     compute(p, &in, q->train, q->lr, &q->result);
     q->done = true;
     s->read = true;
@@ -306,6 +340,7 @@ static int stream_drain(struct rs_plan *p, struct rs_error *err)
 
 static const struct rs_stream_ops stream_ops = {
     .slots = SLOTS,
+    .pixels = true,
     .upload = stream_upload,
     .uploaded = stream_uploaded,
     .train = stream_train,

@@ -4,7 +4,7 @@
  * batch that is lost, doubled, out of order or overwritten too early changes all that follows. fake_sync
  * computes in host memory. fake_stream has device slots, a copy queue and a compute queue; each call moves
  * them on by a random amount, and the copy out of host memory happens at its end, so memory that is reused
- * too soon shows.
+ * too soon shows. It takes tensors, or pixels that it resizes and normalizes when the step reads them.
  *
  * Owner: the script is the test's; set before a run. @thread as backend.h.
  */
@@ -35,8 +35,9 @@ struct fake_script {
     uint64_t valid_not_finite_at; /* validation batch */
     /* written by the backend */
     uint64_t train_steps, valid_steps, copies;
-    uint32_t overlaps; /* uploads begun while a step was queued */
-    float weights[2];  /* when the plan was destroyed */
+    size_t sample_bytes; /* of an upload */
+    uint32_t overlaps;   /* uploads begun while a step was queued */
+    float weights[2];    /* when the plan was destroyed */
 };
 
 extern const struct rs_backend fake_sync, fake_stream;

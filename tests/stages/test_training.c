@@ -97,6 +97,7 @@ static void a_device_that_completes_late_changes_no_bit(void **state)
         struct rs_training_options o = options(&fake_stream);
         o.prefetch = (const uint32_t[]){1, 2, 3, 8}[i % 4];
         o.fuse = i % 3 ? RS_FUSE_AUTO : RS_FUSE_NONE;
+        o.preprocess = i % 2 ? RS_PREPROCESS_HOST : RS_PREPROCESS_DEVICE;
         struct result r = run(&o, (struct fake_script){.seed = i, .latency = i % 5 * 4});
         assert_same(&r, &plain);
         assert_int_equal(r.script.copies, 18 + 3 * 2);
@@ -113,6 +114,7 @@ static void a_failure_of_the_device_ends_the_run(void **state)
         for (enum fake_call call = FAKE_UPLOAD; call <= FAKE_RESULT; call++)
             for (uint32_t at = 1; at <= 11; at += 5) {
                 struct rs_training_options o = options(backends[b]);
+                o.preprocess = at % 2 ? RS_PREPROCESS_AUTO : RS_PREPROCESS_HOST;
                 struct result r = run(&o, (struct fake_script){.latency = 3, .fail = call, .fail_at = at});
                 bool calls = b == 1 || call == FAKE_TRAIN || (call == FAKE_EVAL && at < 7);
                 if (call == FAKE_EVAL && at > 6)
@@ -262,14 +264,14 @@ static void a_validation_that_is_not_finite_keeps_the_last_checkpoint(void **sta
     remove_dir(dir);
 }
 
-static void a_corrupt_record_leaves_a_checkpoint(void **state)
+/* device: one that resizes, so that decoding is all that the workers do. */
+static void corrupt_record(bool device)
 {
-    (void)state;
     char dir[300], path[400];
     struct result plain = plain_run();
     out_dir(dir, "corrupt");
     snprintf(path, sizeof path, "%s/data_batch_3.bin", scene.data);
-    struct rs_training_options o = options(&fake_sync);
+    struct rs_training_options o = options(device ? &fake_stream : &fake_sync);
     o.out = dir;
     o.prefetch = 1;
     FILE *f = fopen(path, "r+");
@@ -290,6 +292,13 @@ static void a_corrupt_record_leaves_a_checkpoint(void **state)
     r = run(&o, (struct fake_script){0});
     assert_same(&r, &plain);
     remove_dir(dir);
+}
+
+static void a_corrupt_record_leaves_a_checkpoint(void **state)
+{
+    (void)state;
+    corrupt_record(false);
+    corrupt_record(true);
 }
 
 static void a_loss_that_is_not_finite_names_the_step(void **state)

@@ -19,7 +19,7 @@ static struct rs_verdict_input scene(double wait_seconds)
     for (int i = 0; i < 4; i++)
         stages[i].figures.threads = 1;
     return (struct rs_verdict_input){.stages = stages,
-                                     .stage_count = 4,
+                                     .input_stages = 4,
                                      .seconds = 10,
                                      .wait_seconds = wait_seconds,
                                      .batches = 100,

@@ -62,6 +62,19 @@ static void test_train_eval_resume(void **unused)
     expect(text, "\"max_steps\":\t2,");
 }
 
+/* What the device can't do is refused before a folder is made, with what to do. */
+static void test_refusals(void **unused)
+{
+    (void)unused;
+    char set[300], run[300];
+    make_set(set);
+    snprintf(run, sizeof run, "%s", in(scratch.path, "refused"));
+    run_rstream(&o, scratch.path, "train --data %s --out %s --device ref --preprocess device", set, run);
+    assert_int_equal(o.exit_code, 2);
+    expect(o.err, "use --preprocess host or leave it out");
+    assert_int_not_equal(access(run, F_OK), 0);
+}
+
 /* The file is there and not empty within a minute. */
 static bool appears(const char *path)
 {
@@ -110,6 +123,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_train_eval_resume),
+        cmocka_unit_test(test_refusals),
         cmocka_unit_test(test_interrupt),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
