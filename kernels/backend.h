@@ -15,7 +15,9 @@
 #include "state.h"
 #include <stdbool.h>
 
-enum rs_precision { RS_PRECISION_FP32, RS_PRECISION_BF16 };
+/* What a network computes in. tf32: float32 tensors, products of 10-bit mantissas where a device multiplies
+ * matrices so; fp32 never does that. */
+enum rs_precision { RS_PRECISION_FP32, RS_PRECISION_TF32, RS_PRECISION_BF16 };
 /* How a plan wants its input: N,3,S,S in this element type. bf16 is rounded to nearest even from the float.
  * u8: not a tensor but pixels, as rs_plan_options.pixels says. */
 enum rs_element { RS_ELEMENT_F32, RS_ELEMENT_BF16, RS_ELEMENT_U8 };
@@ -58,7 +60,7 @@ struct rs_step_result {
 struct rs_device_info {
     char name[128];        /* "Intel Xeon …, 2 threads" */
     char library[96];      /* "oneDNN 2.6.3" */
-    char precisions[32];   /* "fp32 bf16" */
+    char precisions[32];   /* "fp32 bf16": words of --precision */
     uint64_t memory_bytes; /* of the device */
     uint32_t count;        /* devices of this kind here; their ordinals are below it */
 };

@@ -336,6 +336,13 @@ static int build_output(struct training *t, struct rs_error *err)
     return build_train(t, err);
 }
 
+static const char *precision_text(enum rs_precision precision)
+{
+    static const char *const texts[] = {
+        [RS_PRECISION_FP32] = "fp32", [RS_PRECISION_TF32] = "tf32", [RS_PRECISION_BF16] = "bf16"};
+    return texts[precision];
+}
+
 static const char *placement_text(const struct rs_placement *p)
 {
     static const char *const fused[RS_IMAGE_STAGES] = {"decode", "decode + resize fused",
@@ -347,7 +354,7 @@ static void announce(const struct training *t)
 {
     const struct rs_source *train = t->data.sources[RS_PHASE_TRAIN];
     say(t, "device   %s: %s, %s, %s", t->device.backend->name, t->device.info.name, t->device.info.library,
-        t->o->precision == RS_PRECISION_BF16 ? "bf16" : "fp32");
+        precision_text(t->o->precision));
     if (t->device.computes_on_cpu)
         say(t, ", %u thread%s", t->device.threads, t->device.threads == 1 ? "" : "s");
     say(t, t->device.passed_over[0] ? "\n         %s\n" : "\n", t->device.passed_over);

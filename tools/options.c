@@ -16,7 +16,8 @@
 _Static_assert(RS_FUSE_AUTO == 0 && RS_FUSE_NONE == 1, "--fuse lists its words in the enum's order");
 _Static_assert(RS_PREPROCESS_AUTO == 0 && RS_PREPROCESS_HOST == 1 && RS_PREPROCESS_DEVICE == 2,
                "--preprocess likewise");
-_Static_assert(RS_PRECISION_FP32 == 0 && RS_PRECISION_BF16 == 1, "--precision likewise");
+_Static_assert(RS_PRECISION_FP32 == 0 && RS_PRECISION_TF32 == 1 && RS_PRECISION_BF16 == 2,
+               "--precision likewise");
 _Static_assert(RS_OPTIMIZER_ADAM == 0 && RS_OPTIMIZER_SGD == 1, "--optimizer likewise");
 _Static_assert(RS_SYNTH_CIFAR10 == 0 && RS_SYNTH_PNG == 1, "--format likewise");
 _Static_assert(RS_OPTIONS <= 64, "rs_config.given has a bit an option");
@@ -251,16 +252,18 @@ const struct rs_option rs_options[RS_OPTIONS] = {
                               "or ref (plain C, slow, for checking); auto takes the first that rstream "
                               "devices lists as usable. One that can't be used: exit code 3",
                           FIELD(device)},
-    [RS_OPTION_PRECISION] = {.name = "precision",
-                             .kind = RS_KIND_CHOICE,
-                             .group = RS_GROUP_MACHINE,
-                             .fallback = "fp32",
-                             .choices = {"fp32", "bf16"},
-                             .commands = TRAIN | EVAL | PREDICT | BENCH,
-                             .flags = RS_SAVED | RS_FIXED,
-                             .help = "Numbers that the network computes in; bf16 is faster where the device "
-                                     "has it, and keeps its weights in fp32",
-                             FIELD(precision)},
+    [RS_OPTION_PRECISION] =
+        {.name = "precision",
+         .kind = RS_KIND_CHOICE,
+         .group = RS_GROUP_MACHINE,
+         .fallback = "fp32",
+         .choices = {"fp32", "tf32", "bf16"},
+         .commands = TRAIN | EVAL | PREDICT | BENCH,
+         .flags = RS_SAVED | RS_FIXED,
+         .help = "Numbers that the network computes in; tf32 (on GPUs) multiplies fp32 numbers "
+                 "at less precision; bf16 is faster where the device has it, and keeps its "
+                 "weights in fp32",
+         FIELD(precision)},
     [RS_OPTION_THREADS] = {.name = "threads",
                            .kind = RS_KIND_COUNT,
                            .group = RS_GROUP_MACHINE,

@@ -131,6 +131,10 @@ static int cpu_compile(struct rs_device *device, const struct rs_graph *graph,
     enum rs__element element = RS__F32;
     *out = NULL;
     RS_ASSERT(options->pixels.height == 0);
+    if (options->precision == RS_PRECISION_TF32)
+        return rs_error_set(err, RS_E_UNSUPPORTED,
+                            "the device cpu has no tf32, which is for GPUs: use --precision fp32%s",
+                            has_bf16() ? " or bf16" : "");
     if (options->precision == RS_PRECISION_BF16) {
         if (!has_bf16())
             return rs_error_set(

@@ -28,6 +28,7 @@ int rs__gpu_open(struct rs__gpu **out, uint32_t ordinal, struct rs_error *err);
 void rs__gpu_close(struct rs__gpu *gpu);
 /* Makes the device the calling thread's. */
 int rs__gpu_enter(struct rs__gpu *gpu, struct rs_error *err);
+/* And TF32: both came with compute capability 8.0. */
 bool rs__gpu_has_bf16(const struct rs__gpu *gpu);
 
 /* Device memory, zeroed, aligned to 256 bytes. Errors: RS_E_NOMEM with what is free, RS_E_BACKEND. */

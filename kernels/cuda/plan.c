@@ -14,8 +14,7 @@ static bool setting_is(const char *name, const char *word)
 
 static struct rs__settings read_settings(void)
 {
-    return (struct rs__settings){.graph = !setting_is("RSTREAM_CUDA_GRAPH", "off"),
-                                 .tf32 = setting_is("RSTREAM_TF32", "1")};
+    return (struct rs__settings){.graph = !setting_is("RSTREAM_CUDA_GRAPH", "off")};
 }
 
 /* The unbiased variance of one value is 0/0. */
@@ -185,12 +184,26 @@ static int plan_convs(struct rs_plan *plan, struct rs_error *err)
     return each_conv(plan, visit_bind, err);
 }
 
+/* fp32 leaves out every engine that multiplies in TF32 (cudnn_engines.c), whatever the library prefers. */
+static enum rs__math math_of(enum rs_precision precision)
+{
+    switch (precision) {
+    case RS_PRECISION_TF32:
+        return RS__MATH_TF32;
+    case RS_PRECISION_BF16:
+        return RS__MATH_BF16;
+    case RS_PRECISION_FP32:
+        break;
+    }
+    return RS__MATH_FP32;
+}
+
 static int check_precision(const struct rs_plan *plan, struct rs_error *err)
 {
-    if (plan->options.precision == RS_PRECISION_BF16 && !rs__gpu_has_bf16(plan->gpu))
-        return rs_error_set(
-            err, RS_E_UNSUPPORTED,
-            "this GPU has no bf16 (compute capability 8.0 or newer has); use --precision fp32");
+    if (plan->math != RS__MATH_FP32 && !rs__gpu_has_bf16(plan->gpu))
+        return rs_error_set(err, RS_E_UNSUPPORTED,
+                            "this GPU has no %s (compute capability 8.0 or newer has); use --precision fp32",
+                            plan->math == RS__MATH_BF16 ? "bf16" : "tf32");
     return 0;
 }
 
@@ -226,9 +239,7 @@ int rs__plan_compile(struct rs_device *device, const struct rs_graph *graph,
     plan->gpu = device->gpu;
     plan->options = *options;
     plan->settings = read_settings();
-    plan->math = options->precision == RS_PRECISION_BF16 ? RS__MATH_BF16
-                 : plan->settings.tf32                   ? RS__MATH_TF32
-                                                         : RS__MATH_FP32;
+    plan->math = math_of(options->precision);
     const int code = build(plan, graph, err);
     if (code < 0) {
         rs__plan_destroy(plan);

@@ -31,7 +31,6 @@ struct rs_device {
 /* From the environment, read by compile; each is for people who look for a fault or measure. */
 struct rs__settings {
     bool graph; /* RSTREAM_CUDA_GRAPH=off: every step eager */
-    bool tf32;  /* RSTREAM_TF32=1: fp32 plans multiply in TF32 */
 };
 
 struct rs__conv_passes { /* of one convolution and batch size */

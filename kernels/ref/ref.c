@@ -95,7 +95,8 @@ static int ref_compile(struct rs_device *device, const struct rs_graph *graph,
     *out = NULL;
     if (options->precision != RS_PRECISION_FP32)
         return rs_error_set(err, RS_E_UNSUPPORTED,
-                            "the device ref computes in fp32 only; use --precision fp32 or --device cpu");
+                            "the device ref computes in fp32 only; use --precision fp32%s",
+                            options->precision == RS_PRECISION_BF16 ? " or --device cpu" : "");
     RS_ASSERT(graph->nodes[graph->node_count - 1].op == RS_OP_SOFTMAX_CROSS_ENTROPY);
     RS_ASSERT(options->pixels.height == 0);
     RS_TRY(check_norms(graph, options, err));

@@ -278,9 +278,7 @@ static void check_speed(struct check *check)
     static const uint32_t batches[] = {64, 512, 1024};
     for (size_t i = 0; i < 3; i++) {
         time_batch(check, RS_PRECISION_BF16, "bf16", batches[i]);
-        setenv("RSTREAM_TF32", "1", 1);
-        time_batch(check, RS_PRECISION_FP32, "tf32", batches[i]);
-        unsetenv("RSTREAM_TF32");
+        time_batch(check, RS_PRECISION_TF32, "tf32", batches[i]);
     }
     time_batch(check, RS_PRECISION_FP32, "fp32", 64);
 }

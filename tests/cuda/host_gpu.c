@@ -64,7 +64,7 @@ int rs__gpu_enter(struct rs__gpu *gpu, struct rs_error *err)
 bool rs__gpu_has_bf16(const struct rs__gpu *gpu)
 {
     (void)gpu;
-    return true;
+    return !rs_host_wishes.old;
 }
 
 int rs__gpu_alloc(struct rs__gpu *gpu, size_t bytes, void **out, struct rs_error *err)
@@ -251,6 +251,7 @@ int rs__conv_create(struct rs__conv **out, struct rs__gpu *gpu, const char *name
 {
     struct rs__conv *conv = rs_calloc(1, sizeof(*conv));
     *out = conv;
+    rs_host_wishes.math = math;
     if (!conv)
         return rs_error_set(err, RS_E_NOMEM, "no memory");
     *conv = (struct rs__conv){.gpu = gpu, .shape = *shape, .pass = pass, .bf16 = math == RS__MATH_BF16};

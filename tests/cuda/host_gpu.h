@@ -9,13 +9,16 @@
 #ifndef RS_TEST_HOST_GPU_H
 #define RS_TEST_HOST_GPU_H
 
+#include "conv.h"
 #include <stdint.h>
 
 struct rs_host_wishes {
     uint32_t late;       /* queries of an event that answer RS_AGAIN after each record */
     uint32_t fail_after; /* 0: never; else the number of the call (copies, launches, convolutions) that fails,
                             from 1 */
+    int old;             /* 1: a GPU without bf16 and TF32 */
     int fail_capture;    /* 1: captures end in an error */
+    enum rs__math math;  /* of the convolution made last */
     uint32_t calls;      /* so far */
     uint32_t captures, launches; /* captures ended well; launches of them */
 };

@@ -390,6 +390,39 @@ static void test_failing_calls(void **state)
     close_scene(&s);
 }
 
+/* fp32 stays fp32; tf32 and bf16 need a GPU that has them. */
+static void test_precisions(void **state)
+{
+    static const enum rs_precision precisions[] = {RS_PRECISION_FP32, RS_PRECISION_TF32, RS_PRECISION_BF16};
+    static const enum rs__math maths[] = {RS__MATH_FP32, RS__MATH_TF32, RS__MATH_BF16};
+    static const char *const names[] = {"fp32", "tf32", "bf16"};
+    struct rs_device *device;
+    struct rs_graph *g;
+    struct rs_error err = {0};
+    (void)state;
+    assert_int_equal(rs_case_at(0)->build(&g, &err), 0);
+    assert_int_equal(rs_backend_cuda.open(&device, 1, &err), 0);
+    for (int old = 0; old < 2; old++)
+        for (int i = 0; i < 3; i++) {
+            const struct rs_plan_options options = {.precision = precisions[i], .train_batches = {2}};
+            struct rs_plan *plan;
+            memset(&rs_host_wishes, 0, sizeof(rs_host_wishes));
+            rs_host_wishes.old = old;
+            const int code = rs_backend_cuda.compile(device, g, &options, &plan, &err);
+            assert_int_equal(code, old && i ? RS_E_UNSUPPORTED : 0);
+            if (code < 0) {
+                assert_non_null(strstr(err.message, names[i]));
+                assert_non_null(strstr(err.message, "--precision fp32"));
+                continue;
+            }
+            assert_int_equal(rs_host_wishes.math, maths[i]);
+            assert_int_equal(rs_backend_cuda.input_element(plan), i == 2 ? RS_ELEMENT_BF16 : RS_ELEMENT_F32);
+            rs_backend_cuda.destroy(plan);
+        }
+    rs_graph_destroy(g);
+    rs_backend_cuda.close(device);
+}
+
 static void test_refusals(void **state)
 {
     struct rs_device *device;
@@ -431,6 +464,7 @@ int main(void)
         cmocka_unit_test(test_stream_is_sync),     cmocka_unit_test(test_stream_misuse),
         cmocka_unit_test(test_pixels_are_tensors), cmocka_unit_test(test_pixels_want_three_channels),
         cmocka_unit_test(test_failing_calls),      cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_precisions),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -266,6 +266,10 @@ static void test_refusals(void **state)
     assert_non_null(strstr(r.err.message, "sample 1"));
     none.train_batches[0] = none.eval_batches[0] = 0;
     assert_int_equal(rs_backend_cpu.compile(r.device, r.graph, &none, &plan, &r.err), RS_E_USAGE);
+    bf16.precision = RS_PRECISION_TF32;
+    assert_int_equal(rs_backend_cpu.compile(r.device, r.graph, &bf16, &plan, &r.err), RS_E_UNSUPPORTED);
+    assert_non_null(strstr(r.err.message, "tf32"));
+    assert_non_null(strstr(r.err.message, "--precision fp32"));
     bf16.precision = RS_PRECISION_BF16;
     if (!cpu_has_bf16()) {
         assert_int_equal(rs_backend_cpu.compile(r.device, r.graph, &bf16, &plan, &r.err), RS_E_UNSUPPORTED);

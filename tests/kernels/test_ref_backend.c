@@ -95,14 +95,18 @@ static void test_probe(void **state)
     assert_int_equal(f->backend->input_element(f->plan), RS_ELEMENT_F32);
 }
 
-static void test_refuses_bf16(void **state)
+static void test_refuses_other_precisions(void **state)
 {
     struct fixture *f = *state;
     struct rs_plan *plan = f->plan;
     f->options.precision = RS_PRECISION_BF16;
     assert_int_equal(f->backend->compile(f->device, f->graph, &f->options, &plan, &f->err), RS_E_UNSUPPORTED);
     assert_null(plan);
+    assert_non_null(strstr(f->err.message, "--precision fp32 or --device cpu"));
+    f->options.precision = RS_PRECISION_TF32;
+    assert_int_equal(f->backend->compile(f->device, f->graph, &f->options, &plan, &f->err), RS_E_UNSUPPORTED);
     assert_non_null(strstr(f->err.message, "--precision fp32"));
+    assert_null(strstr(f->err.message, "--device cpu")); /* has none either */
 }
 
 static void test_refuses_other_batches(void **state)
@@ -243,7 +247,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_table),
         cmocka_unit_test_setup_teardown(test_probe, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_refuses_bf16, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_refuses_other_precisions, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_refuses_other_batches, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_refuses_single_values, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_store_gives_what_was_loaded, set_up, tear_down),

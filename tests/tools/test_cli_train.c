@@ -73,6 +73,9 @@ static void test_refusals(void **unused)
     assert_int_equal(o.exit_code, 2);
     expect(o.err, "use --preprocess host or leave it out");
     assert_int_not_equal(access(run, F_OK), 0);
+    run_rstream(&o, scratch.path, "eval --data %s --weights none.safetensors --precision fp16", set);
+    assert_int_equal(o.exit_code, 2);
+    expect(o.err, "one of fp32, tf32, bf16 is allowed");
 }
 
 /* The file is there and not empty within a minute. */
