@@ -42,6 +42,9 @@ struct rs_plan_options {
     /* Batches come as pixels, which the device resizes and normalizes to the bits that kernels/image gives.
      * Only where the backend's stream says that its plans can. */
     struct rs_pixel_format pixels;
+    /* A device with a stream starts every step call by call; else it may record one and start it as a whole.
+     * The bits are the same. */
+    bool eager;
 };
 
 struct rs_batch_input {

@@ -3,6 +3,7 @@
 
 #include "log.h"
 #include "planner.h"
+#include "stream.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -65,6 +66,16 @@ void rs_chosen_device_note(const struct rs_chosen_device *d)
 {
     if (d->passed_over[0])
         rs_log(RS_LOG_INFO, "computing on %s: %s", d->backend->name, d->passed_over);
+}
+
+int rs_chosen_device_eager(const struct rs_chosen_device *d, enum rs_step_graph wish, bool *eager,
+                           struct rs_error *err)
+{
+    *eager = wish == RS_STEP_GRAPH_OFF;
+    if (wish == RS_STEP_GRAPH_DEFAULT || d->backend->stream)
+        return 0;
+    return rs_error_set(err, RS_E_USAGE, "--cuda-graph %s: the device %s has no graphs; leave it out",
+                        *eager ? "off" : "on", d->backend->name);
 }
 
 void rs_chosen_device_close(struct rs_chosen_device *d)

@@ -4,6 +4,7 @@
 #define RS_DEVICE_H
 
 #include "backend.h"
+#include "training.h"
 
 struct rs_chosen_device {
     const struct rs_backend *backend;
@@ -21,6 +22,10 @@ int rs_chosen_device_open(struct rs_chosen_device *out, const struct rs_backend 
                           const struct rs_device_options *options, struct rs_error *err);
 /* A line on stderr where auto passed a better device over. */
 void rs_chosen_device_note(const struct rs_chosen_device *device);
+/* *eager for rs_plan_options. Errors: RS_E_USAGE where a device without graphs is asked for or against them.
+ */
+int rs_chosen_device_eager(const struct rs_chosen_device *device, enum rs_step_graph wish, bool *eager,
+                           struct rs_error *err);
 void rs_chosen_device_close(struct rs_chosen_device *device); /* of a zeroed one: nothing */
 
 #endif

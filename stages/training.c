@@ -30,6 +30,7 @@ struct training {
     struct rs_state *state; /* initial values; freed once the plan has them */
     struct rs_chosen_device device;
     struct rs_preprocess_choice preprocess;
+    bool eager; /* steps, for the plan */
     struct rs_plan *plan;
     struct rs_schedule schedule;
     struct rs_progress progress; /* where to begin */
@@ -209,6 +210,7 @@ static int compile_plan(struct training *t, struct rs_error *err)
         .momentum = o->momentum,
         .weight_decay = o->weight_decay,
         .pixels = t->preprocess.pixels,
+        .eager = t->eager,
     };
     list_sizes(plan.train_batches, t->schedule.train_count, o->batch_size);
     list_sizes(plan.eval_batches, t->schedule.valid_count, o->eval_batch_size);
@@ -380,6 +382,7 @@ static int prepare(struct training *t, struct rs_error *err)
                                  &(struct rs_device_options){t->o->threads, t->o->ordinal}, err));
     RS_TRY(rs_preprocess_choose(t->o->preprocess, t->device.backend, t->data.sources, t->o->image_size,
                                 &t->preprocess, err));
+    RS_TRY(rs_chosen_device_eager(&t->device, t->o->step_graph, &t->eager, err));
     RS_TRY(build_state(t, err));
     RS_TRY(compile_plan(t, err));
     RS_TRY(build_input(t, err));

@@ -16,6 +16,8 @@
 #include <stdio.h>
 
 enum rs_fuse { RS_FUSE_AUTO, RS_FUSE_NONE };
+/* Whether a device with a stream records its step and starts it as a whole; default: it does where it can. */
+enum rs_step_graph { RS_STEP_GRAPH_DEFAULT, RS_STEP_GRAPH_ON, RS_STEP_GRAPH_OFF };
 /* Where images are resized and normalized. auto: on the device where it can (preprocess.h). */
 enum rs_preprocess { RS_PREPROCESS_AUTO, RS_PREPROCESS_HOST, RS_PREPROCESS_DEVICE };
 
@@ -37,6 +39,7 @@ struct rs_training_options {
     uint32_t ordinal;                 /* which of the cuda devices */
     const struct rs_backend *backend; /* NULL: found by device; tests and embedders bring their own */
     enum rs_precision precision;
+    enum rs_step_graph step_graph;
     enum rs_optimizer optimizer;
     float momentum, weight_decay, lr;
     uint64_t seed;

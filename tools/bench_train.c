@@ -90,12 +90,13 @@ static int open_step(struct step_bench *b, const struct rs_config *config, int32
     RS_TRY(rs_state_create(&b->state, b->graph, err));
     rs_state_init(b->state, 0);
     RS_TRY(rs_chosen_device_open(&b->device, NULL, rs_config_device(config), &device, err));
-    const struct rs_plan_options options = {.precision = (enum rs_precision)config->precision,
-                                            .optimizer = RS_OPTIMIZER_ADAM,
-                                            .beta1 = 0.9,
-                                            .beta2 = 0.999,
-                                            .eps = 1e-8,
-                                            .train_batches = {b->batch}};
+    struct rs_plan_options options = {.precision = (enum rs_precision)config->precision,
+                                      .optimizer = RS_OPTIMIZER_ADAM,
+                                      .beta1 = 0.9,
+                                      .beta2 = 0.999,
+                                      .eps = 1e-8,
+                                      .train_batches = {b->batch}};
+    RS_TRY(rs_chosen_device_eager(&b->device, rs_config_step_graph(config), &options.eager, err));
     RS_TRY(b->device.backend->compile(b->device.device, b->graph, &options, &b->plan, err));
     RS_TRY(b->device.backend->load(b->plan, b->state, err));
     return fill_batches(b, (size_t)b->batch * 3 * config->image_size * config->image_size, err);

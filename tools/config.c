@@ -259,7 +259,7 @@ static int check_bench(const struct rs_config *config, struct rs_error *err)
     if (ring && config->given)
         return rs_error_set(err, RS_E_USAGE, "bench ring takes no options");
     static const enum rs_option_id of_train[] = {RS_OPTION_DEVICE, RS_OPTION_PRECISION, RS_OPTION_THREADS,
-                                                 RS_OPTION_PREPROCESS};
+                                                 RS_OPTION_PREPROCESS, RS_OPTION_CUDA_GRAPH};
     for (size_t i = 0; pipeline && i < sizeof of_train / sizeof of_train[0]; i++) {
         if (rs_config_given(config, of_train[i]))
             return rs_error_set(err, RS_E_USAGE,
@@ -319,6 +319,13 @@ int rs_config_validate(const struct rs_config *config, struct rs_error *err)
     return check_image_size(config, err);
 }
 
+enum rs_step_graph rs_config_step_graph(const struct rs_config *config)
+{
+    if (!rs_config_given(config, RS_OPTION_CUDA_GRAPH))
+        return RS_STEP_GRAPH_DEFAULT;
+    return config->cuda_graph ? RS_STEP_GRAPH_OFF : RS_STEP_GRAPH_ON;
+}
+
 void rs_config_training(const struct rs_config *config, const char *config_json,
                         struct rs_training_options *out)
 {
@@ -340,6 +347,7 @@ void rs_config_training(const struct rs_config *config, const char *config_json,
         .device = rs_config_device(config),
         .ordinal = config->device.ordinal,
         .precision = (enum rs_precision)config->precision,
+        .step_graph = rs_config_step_graph(config),
         .optimizer = (enum rs_optimizer)config->optimizer,
         .momentum = config->momentum,
         .weight_decay = config->weight_decay,

@@ -70,6 +70,7 @@ enum rs_option_id {
     RS_OPTION_PREFETCH,
     RS_OPTION_FUSE,
     RS_OPTION_PREPROCESS,
+    RS_OPTION_CUDA_GRAPH,
     RS_OPTION_TOP,
     RS_OPTION_IMAGES,
     RS_OPTION_NPY,
@@ -168,6 +169,7 @@ struct rs_config {
     uint64_t threads, workers, prefetch;
     uint32_t fuse;       /* enum rs_fuse */
     uint32_t preprocess; /* enum rs_preprocess */
+    uint32_t cuda_graph; /* 0 on, 1 off */
     uint64_t top, count;
     const char *npy, *png;
     uint64_t classes;
@@ -188,6 +190,8 @@ bool rs_config_given(const struct rs_config *config, enum rs_option_id option);
 const char *rs_config_device(const struct rs_config *config);
 /* --threads, 0 for all cores, and the number in --device cuda:N. */
 struct rs_device_options rs_config_device_options(const struct rs_config *config);
+/* --cuda-graph as it was given, or the default. */
+enum rs_step_graph rs_config_step_graph(const struct rs_config *config);
 /* The run's options. config_json is borrowed and may be NULL; console is left NULL. */
 void rs_config_training(const struct rs_config *config, const char *config_json,
                         struct rs_training_options *out);

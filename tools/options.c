@@ -334,6 +334,16 @@ const struct rs_option rs_options[RS_OPTIONS] = {
                     "--data",
                     NULL}},
          FIELD(preprocess)},
+    [RS_OPTION_CUDA_GRAPH] =
+        {.name = "cuda-graph",
+         .kind = RS_KIND_CHOICE,
+         .group = RS_GROUP_MACHINE,
+         .fallback = "on",
+         .choices = {"on", "off"},
+         .commands = TRAIN | BENCH,
+         .help = "On a GPU, record the training step once and start it as a whole; off: start each of its "
+                 "kernels, which is slower and easier to look into; the result is the same",
+         FIELD(cuda_graph)},
     [RS_OPTION_TOP] = {.name = "top",
                        .kind = RS_KIND_COUNT,
                        .group = RS_GROUP_OUTPUT,

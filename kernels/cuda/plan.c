@@ -3,19 +3,7 @@
 
 #include "alloc.h"
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-
-static bool setting_is(const char *name, const char *word)
-{
-    const char *value = getenv(name);
-    return value && strcmp(value, word) == 0;
-}
-
-static struct rs__settings read_settings(void)
-{
-    return (struct rs__settings){.graph = !setting_is("RSTREAM_CUDA_GRAPH", "off")};
-}
 
 /* The unbiased variance of one value is 0/0. */
 static int check_norms(const struct rs_graph *graph, const struct rs_plan_options *options,
@@ -40,7 +28,7 @@ static void list_sizes(struct rs_plan *plan, const uint32_t counts[RS_BATCH_SIZE
         if (rs__plan_find_size(plan, counts[i], train))
             continue;
         /* only the first of each kind is worth a capture: the others are the short last batches */
-        const bool first = i == 0 && plan->settings.graph;
+        const bool first = i == 0 && !plan->options.eager;
         plan->sizes[plan->size_count++] = (struct rs__size){
             .count = counts[i], .train = train, .state = first ? RS__CAPTURE_LATER : RS__CAPTURE_NEVER};
     }
@@ -238,7 +226,6 @@ int rs__plan_compile(struct rs_device *device, const struct rs_graph *graph,
         return rs_error_set(err, RS_E_NOMEM, "out of memory for a plan");
     plan->gpu = device->gpu;
     plan->options = *options;
-    plan->settings = read_settings();
     plan->math = math_of(options->precision);
     const int code = build(plan, graph, err);
     if (code < 0) {

@@ -28,11 +28,6 @@ struct rs_device {
     struct rs__gpu *gpu;
 };
 
-/* From the environment, read by compile; each is for people who look for a fault or measure. */
-struct rs__settings {
-    bool graph; /* RSTREAM_CUDA_GRAPH=off: every step eager */
-};
-
 struct rs__conv_passes { /* of one convolution and batch size */
     struct rs__conv *forward, *data, *weight;
 };
@@ -64,7 +59,6 @@ struct rs__pixels {                         /* where batches come as pixels */
 struct rs_plan {
     struct rs__gpu *gpu;
     struct rs_plan_options options;
-    struct rs__settings settings;
     enum rs__math math;
     struct rs__program program;
     void *block, *workspace; /* device memory */

@@ -71,15 +71,16 @@ static void close_bench(const struct check *check, struct bench *b)
 }
 
 /* last: samples of the last batch, the others have batch. Loads the same state every time. */
-static int open_bench(const struct check *check, struct bench *b, enum rs_precision precision, uint32_t batch,
-                      uint32_t last, struct rs_error *err)
+static int open_bench(const struct check *check, struct bench *b, enum rs_precision precision, bool eager,
+                      uint32_t batch, uint32_t last, struct rs_error *err)
 {
     const struct rs_plan_options options = {.precision = precision,
                                             .beta1 = 0.9,
                                             .beta2 = 0.999,
                                             .eps = 1e-8,
                                             .train_batches = {batch, last == batch ? 0 : last},
-                                            .eval_batches = {batch}};
+                                            .eval_batches = {batch},
+                                            .eager = eager};
     memset(b, 0, sizeof(*b));
     RS_TRY(rs_resnet_build(&b->graph, 96, 10, err));
     RS_TRY(rs_state_create(&b->state, b->graph, err));
@@ -201,11 +202,7 @@ enum how { CAPTURED, EAGER, STREAMED };
 static int run_how(struct check *check, struct bench *b, enum rs_precision precision, enum how how,
                    double *losses, struct rs_error *err)
 {
-    if (how == EAGER)
-        setenv("RSTREAM_CUDA_GRAPH", "off", 1);
-    const int code = open_bench(check, b, precision, 64, 40, err);
-    unsetenv("RSTREAM_CUDA_GRAPH");
-    RS_TRY(code);
+    RS_TRY(open_bench(check, b, precision, how == EAGER, 64, 40, err));
     return how == STREAMED ? train_stream(b, BIT_STEPS, losses, err) : train(b, BIT_STEPS, losses, err);
 }
 
@@ -255,7 +252,7 @@ static void time_batch(struct check *check, enum rs_precision precision, const c
     char what[64];
     double losses[8];
     snprintf(what, sizeof(what), "step, %s, batch %u", name, batch);
-    int code = open_bench(check, &b, precision, batch, batch, &err);
+    int code = open_bench(check, &b, precision, false, batch, batch, &err);
     if (code == 0)
         code = train(&b, 8, losses, &err); /* warm, captured */
     if (went_well(check, what, code, &err)) {
@@ -289,7 +286,7 @@ static void check_layers(struct check *check)
     struct rs_error err = {0};
     const size_t size = 65536;
     char *text = rs_calloc(1, size);
-    const int code = open_bench(check, &b, RS_PRECISION_BF16, 512, 512, &err);
+    const int code = open_bench(check, &b, RS_PRECISION_BF16, false, 512, 512, &err);
     if (went_well(check, "table of convolutions", text ? code : RS_E_NOMEM, &err)) {
         const struct rs_batch_input input = batch_of(&b, 0);
         if (went_well(check, "table of convolutions", cuda->profile(b.plan, &input, text, size, &err), &err))

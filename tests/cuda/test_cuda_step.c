@@ -71,14 +71,15 @@ static void close_scene(struct scene *s)
     rs_backend_cuda.close(s->device);
 }
 
-static void open_scene(struct scene *s)
+static void open_scene_as(struct scene *s, bool steps_are_eager)
 {
     const struct rs_case *c = scene_case();
     const struct rs_plan_options options = {.beta1 = 0.9,
                                             .beta2 = 0.999,
                                             .eps = 1e-8,
                                             .train_batches = {c->batch, c->rest},
-                                            .eval_batches = {c->batch}};
+                                            .eval_batches = {c->batch},
+                                            .eager = steps_are_eager};
     memset(s, 0, sizeof(*s));
     memset(&rs_host_wishes, 0, sizeof(rs_host_wishes));
     assert_int_equal(rs_backend_cuda.open(&s->device, &(struct rs_device_options){.threads = 1}, &s->err), 0);
@@ -96,6 +97,11 @@ static void open_scene(struct scene *s)
         rs_case_fill(s->tensors[i], RS_ELEMENT_F32, s->counts[i] * pixels, s->labels[i], s->counts[i],
                      s->graph->classes, i);
     }
+}
+
+static void open_scene(struct scene *s)
+{
+    open_scene_as(s, false);
 }
 
 static struct rs_batch_input batch(const struct scene *s, uint64_t step)
@@ -140,9 +146,7 @@ static void test_graph_is_eager(void **state)
     assert_int_equal(rs_host_wishes.captures, 1); /* the full batch; the short one stays eager */
     assert_int_equal(rs_host_wishes.launches, STEPS - 2 - STEPS / 4);
 
-    setenv("RSTREAM_CUDA_GRAPH", "off", 1);
-    open_scene(&eager);
-    unsetenv("RSTREAM_CUDA_GRAPH");
+    open_scene_as(&eager, true);
     train(&eager, STEPS, losses[1]);
     assert_int_equal(rs_host_wishes.captures, 0);
 

@@ -120,6 +120,7 @@ static int fake_compile(struct rs_device *device, const struct rs_graph *graph,
     p->sample_bytes =
         o->pixels.height ? (size_t)3 * o->pixels.height * o->pixels.width : p->floats * sizeof(float);
     script->sample_bytes = p->sample_bytes;
+    script->eager = o->eager;
     for (int i = 0; i < RS_BATCH_SIZES_MAX; i++) {
         p->capacity = o->train_batches[i] > p->capacity ? o->train_batches[i] : p->capacity;
         p->capacity = o->eval_batches[i] > p->capacity ? o->eval_batches[i] : p->capacity;

@@ -36,6 +36,7 @@ struct fake_script {
     /* written by the backend */
     uint64_t train_steps, valid_steps, copies;
     size_t sample_bytes; /* of an upload */
+    bool eager;          /* as the plan was compiled */
     uint32_t overlaps;   /* uploads begun while a step was queued */
     float weights[2];    /* when the plan was destroyed */
 };

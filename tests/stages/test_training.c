@@ -128,6 +128,27 @@ static void a_failure_of_the_device_ends_the_run(void **state)
             }
 }
 
+/* The wish reaches the plan; a device that has no graphs refuses either word. */
+static void graphs_are_for_devices_with_a_stream(void **state)
+{
+    (void)state;
+    for (int wish = RS_STEP_GRAPH_DEFAULT; wish <= RS_STEP_GRAPH_OFF; wish++) {
+        struct rs_training_options o = options(&fake_stream);
+        o.step_graph = (enum rs_step_graph)wish;
+        o.max_steps = 1;
+        struct result r = run(&o, (struct fake_script){0});
+        assert_done(&r);
+        assert_true(r.script.eager == (wish == RS_STEP_GRAPH_OFF));
+        o.backend = &fake_sync;
+        r = run(&o, (struct fake_script){0});
+        assert_int_equal(r.code, wish == RS_STEP_GRAPH_DEFAULT ? 0 : RS_E_USAGE);
+        if (r.code < 0)
+            assert_non_null(strstr(r.err.message, wish == RS_STEP_GRAPH_ON
+                                                      ? "--cuda-graph on: the device fake"
+                                                      : "--cuda-graph off: the device fake"));
+    }
+}
+
 static void out_dir(char *path, const char *name)
 {
     snprintf(path, 300, "%s/%s", scene.root, name);
@@ -373,6 +394,7 @@ int main(void)
         cmocka_unit_test(placement_changes_no_bit),
         cmocka_unit_test(a_device_that_completes_late_changes_no_bit),
         cmocka_unit_test(a_failure_of_the_device_ends_the_run),
+        cmocka_unit_test(graphs_are_for_devices_with_a_stream),
         cmocka_unit_test(an_interrupted_run_goes_on_to_the_same_bits),
         cmocka_unit_test(max_steps_can_be_raised_on_resume),
         cmocka_unit_test(other_data_is_refused_on_resume),

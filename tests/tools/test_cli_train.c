@@ -72,7 +72,13 @@ static void test_refusals(void **unused)
     run_rstream(&o, scratch.path, "train --data %s --out %s --device ref --preprocess device", set, run);
     assert_int_equal(o.exit_code, 2);
     expect(o.err, "use --preprocess host or leave it out");
+    run_rstream(&o, scratch.path, "train --data %s --out %s --device ref --cuda-graph off", set, run);
+    assert_int_equal(o.exit_code, 2);
+    expect(o.err, "--cuda-graph off: the device ref has no graphs; leave it out");
     assert_int_not_equal(access(run, F_OK), 0);
+    run_rstream(&o, scratch.path, "bench train --device ref --cuda-graph on");
+    assert_int_equal(o.exit_code, 2);
+    expect(o.err, "--cuda-graph on: ");
     run_rstream(&o, scratch.path, "eval --data %s --weights none.safetensors --precision fp16", set);
     assert_int_equal(o.exit_code, 2);
     expect(o.err, "one of fp32, tf32, bf16 is allowed");
