@@ -8,7 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#define NAME_BITS 0x7fffu
+#define NAME_BITS 0x3fffu
 #define DURATION_BITS (((uint64_t)1 << 48) - 1)
 _Static_assert(RS_SPAN_NAMES_MAX <= 32, "struct rs_lane's counted has a bit a name");
 
@@ -35,6 +35,8 @@ void rs_spans_destroy(struct rs_spans *s)
         rs_free(s->lanes[i]->events);
         rs_free(s->lanes[i]);
     }
+    for (uint32_t i = 0; i < s->row_count; i++)
+        rs__row_destroy(s->rows[i]);
     rs__nvtx_domain_destroy(s->domain);
     pthread_mutex_destroy(&s->mutex);
     rs_free(s);
@@ -150,7 +152,16 @@ void rs_lane_counter(struct rs_lane *lane, uint32_t name, uint64_t value)
     lane->counted |= 1u << name;
     lane->last_values[name] = value;
     struct rs__event event = {
-        .begin_ns = rs_now_ns(), .value = value, .name = name & NAME_BITS, .is_counter = 1};
+        .begin_ns = rs_now_ns(), .value = value, .name = name & NAME_BITS, .kind = RS__EVENT_COUNTER};
+    keep(lane, &event);
+}
+
+void rs_lane_flow(struct rs_lane *lane, uint64_t flow)
+{
+    if (!lane || !lane->events)
+        return;
+    RS_ASSERT(lane->depth > 0 && flow > 0);
+    struct rs__event event = {.begin_ns = rs_now_ns(), .value = flow, .kind = RS__EVENT_FLOW};
     keep(lane, &event);
 }
 
@@ -169,5 +180,7 @@ uint64_t rs_spans_dropped(const struct rs_spans *s)
     uint64_t dropped = 0;
     for (uint32_t i = 0; s && i < s->lane_count; i++)
         dropped += s->lanes[i]->dropped;
+    for (uint32_t i = 0; s && i < s->row_count; i++)
+        dropped += s->rows[i]->dropped;
     return dropped;
 }

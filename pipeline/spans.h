@@ -44,13 +44,16 @@ void rs_lane_range_end(struct rs_lane *lane);
 /* A value that changes over time; traced only. Kept where it differs from this lane's last one, so it may be
  * told often. */
 void rs_lane_counter(struct rs_lane *lane, uint32_t name, uint64_t value);
+/* An arrow begins here, within the open span; it ends at a device's record (rows.h) that has the same number,
+ * 1 or more. Traced only. */
+void rs_lane_flow(struct rs_lane *lane, uint64_t flow);
 /* A range that begins here and ends when the next phase of this lane begins, or with the lane: epochs. */
 void rs_lane_phase(struct rs_lane *lane, const char *text);
 
 /* Writes the trace, beside and renamed; after all threads with lanes have ended. Errors name path. NULL
  * spans: no file. */
-int rs_spans_write(const struct rs_spans *spans, const char *path, struct rs_error *err);
-/* Spans and counters that found no room. */
+int rs_spans_write(struct rs_spans *spans, const char *path, struct rs_error *err);
+/* Spans, counters and records that found no room. After rs_spans_write. */
 uint64_t rs_spans_dropped(const struct rs_spans *spans);
 
 #endif

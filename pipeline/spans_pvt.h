@@ -1,19 +1,43 @@
-/* spans_pvt.h: what spans.c records and trace.c writes. */
+/* spans_pvt.h: what spans.c and rows.c record and trace.c writes. */
 #ifndef RS_SPANS_PVT_H
 #define RS_SPANS_PVT_H
 
+#include "rows.h"
 #include "spans.h"
 #include <pthread.h>
 
 #define RS__NAME_BYTES 48
+#define RS__ROW_NAME_BYTES 96
+
+enum rs__event_kind { RS__EVENT_SPAN, RS__EVENT_COUNTER, RS__EVENT_FLOW };
 
 struct rs__event {
     uint64_t begin_ns;
-    uint64_t value;            /* batch number, or the counter's value */
+    uint64_t value;            /* batch number, the counter's value, or the flow */
     uint64_t duration_ns : 48; /* room for three days; a counter's is 0 */
-    uint64_t name : 15;        /* its number */
-    uint64_t is_counter : 1;
+    uint64_t name : 14;        /* its number */
+    uint64_t kind : 2;         /* enum rs__event_kind */
 };
+
+struct rs__row_record {
+    uint64_t begin_ns, end_ns, batch, flow;
+    uint32_t name, track;
+};
+
+struct rs_row {
+    char name[16];
+    struct rs__row_record *records; /* RS_ROW_RECORDS */
+    uint32_t count;
+    uint64_t dropped;
+    char names[RS_ROW_NAMES][RS__ROW_NAME_BYTES];
+    uint32_t name_count;
+    uint32_t tracks; /* in use, once arranged */
+};
+
+/* Sorts, and gives each record a track that it overlaps nobody on and each flow to its first record. Records
+ * from before began_ns are dropped. */
+void rs__row_arrange(struct rs_row *row, uint64_t began_ns);
+void rs__row_destroy(struct rs_row *row);
 
 struct rs_lane {
     struct rs_spans *spans;
@@ -46,6 +70,9 @@ struct rs_spans {
     uint32_t name_count;
     struct rs_lane *lanes[RS_LANES_MAX];
     uint32_t lane_count;
+    /* main's */
+    struct rs_row *rows[RS_ROWS_MAX];
+    uint32_t row_count;
 };
 
 #endif

@@ -1,6 +1,8 @@
 /* test_spans.c: what lanes keep, and the file that is written of it. */
 #include "spans.h"
 
+#include "rows.h"
+
 #include "alloc.h"
 #include "clock.h"
 #include "support.h"
@@ -52,6 +54,9 @@ static void test_null(void **state)
     rs_lane_range_end(NULL);
     rs_lane_counter(NULL, 0, 1);
     rs_lane_phase(NULL, "epoch 0");
+    rs_lane_flow(NULL, 1);
+    assert_null(rs_spans_row(NULL, "GPU"));
+    rs_row_add(NULL, NULL);
     assert_int_equal(rs_spans_dropped(NULL), 0);
     assert_int_equal(rs_spans_write(NULL, path, NULL), 0);
     assert_false(exists(path));
@@ -141,6 +146,95 @@ static void test_counters(void **state)
     assert_string_equal(t.counters[4].name, "ready batches");
     assert_int_equal(t.counters[4].row, trace_row(&t, "train"));
     trace_close(&t);
+}
+
+static const struct trace_span *find_span(const struct trace *t, const char *row, int64_t batch)
+{
+    int number = trace_row(t, row);
+    for (size_t i = 0; i < t->span_count; i++)
+        if (t->spans[i].row == number && t->spans[i].batch == batch)
+            return &t->spans[i];
+    fail_msg("no batch %lld on row %s", (long long)batch, row);
+    return NULL;
+}
+
+/* Records in any order; those that overlap get rows of their own; arrows end at the first of a flow. */
+static void test_rows(void **state)
+{
+    (void)state;
+    struct rs_spans *spans = create(true);
+    struct rs_lane *lane = rs_spans_lane(spans, "train");
+    uint32_t train = rs_spans_name(spans, "train");
+    for (uint64_t b = 1; b < 4; b++) {
+        rs_lane_begin(lane, train, b);
+        rs_lane_flow(lane, b);
+        rs_lane_end(lane);
+    }
+    uint64_t at = rs_now_ns();
+    struct rs_row *compute = rs_spans_row(spans, "GPU compute"), *copy = rs_spans_row(spans, "GPU copy");
+    rs_row_add(compute, &(struct rs_row_record){"third", at + 4000, at + 5000, 3, 3});
+    rs_row_add(compute, &(struct rs_row_record){"a \"quoted\\ name", at, at + 1000, 1, 1});
+    rs_row_add(compute, &(struct rs_row_record){"again", at + 1000, at + 1500, 2, 1});
+    rs_row_add(compute, &(struct rs_row_record){"", at + 2000, at + 1900, 4, 0}); /* clocks that disagree */
+    rs_row_add(compute, &(struct rs_row_record){"early", 5, 6, 9, 0});            /* before the trace */
+    rs_row_add(copy, &(struct rs_row_record){"copy", at + 500, at + 3000, 5, 2});
+    rs_row_add(copy, &(struct rs_row_record){"copy", at + 1000, at + 2000, 6, 0});
+    rs_row_add(copy, &(struct rs_row_record){"copy", at + 2000, at + 4000, 7, 0});
+
+    struct trace t;
+    finish(spans, &t);
+    assert_int_equal(t.row_count, 4);
+    assert_int_equal(t.span_count, 3 + 4 + 3);
+    assert_string_equal(find_span(&t, "GPU compute", 1)->name, "a _quoted_ name");
+    const struct trace_span *third = find_span(&t, "GPU compute", 3);
+    assert_int_equal(third->end_ns - third->begin_ns, 1000);
+    const struct trace_span *empty = find_span(&t, "GPU compute", 4);
+    assert_int_equal(empty->end_ns, empty->begin_ns);
+    (void)find_span(&t, "GPU copy", 5);
+    (void)find_span(&t, "GPU copy 2", 6);
+    (void)find_span(&t, "GPU copy 2", 7);
+    assert_int_equal(t.arrow_count, 3);
+    static const int64_t batches[] = {1, 5, 3};
+    static const char *const rows[] = {"GPU compute", "GPU copy", "GPU compute"};
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(t.arrows[i].from, trace_row(&t, "train"));
+        assert_int_equal(t.arrows[i].to, trace_row(&t, rows[i]));
+        assert_int_equal(t.arrows[i].end_ns, find_span(&t, rows[i], batches[i])->begin_ns);
+    }
+    assert_int_equal(t.dropped, 1);
+    trace_close(&t);
+    spans = create(false);
+    assert_null(rs_spans_row(spans, "GPU compute"));
+    rs_spans_destroy(spans);
+}
+
+/* Names and records are bounded; what is left out is counted. */
+static void test_row_limits(void **state)
+{
+    (void)state;
+    struct rs_spans *spans = create(true);
+    struct rs_row *row = rs_spans_row(spans, "GPU compute"), *crowd = rs_spans_row(spans, "GPU copy");
+    uint64_t at = rs_now_ns();
+    char name[160];
+    for (uint32_t i = 0; i < RS_ROW_NAMES + 3; i++) {
+        snprintf(name, sizeof name, "kernel number %u %0120u", i, 0);
+        rs_row_add(row, &(struct rs_row_record){name, at + i, at + i + 1, i, 0});
+    }
+    for (uint32_t i = 0; i < RS_ROW_TRACKS + 2; i++)
+        rs_row_add(crowd, &(struct rs_row_record){"copy", at, at + 9, i, 0});
+    struct trace t;
+    finish(spans, &t);
+    assert_int_equal(t.span_count, RS_ROW_NAMES + RS_ROW_TRACKS);
+    assert_int_equal(t.dropped, 3 + 2);
+    assert_int_equal(strlen(t.spans[0].name), 95);
+    trace_close(&t);
+
+    spans = create(true);
+    row = rs_spans_row(spans, "GPU compute");
+    for (uint32_t i = 0; i < RS_ROW_RECORDS + 5; i++)
+        rs_row_add(row, &(struct rs_row_record){"kernel", at + i, at + i + 1, i, 0});
+    assert_int_equal(rs_spans_dropped(spans), 5);
+    rs_spans_destroy(spans);
 }
 
 struct thread {
@@ -252,7 +346,7 @@ static void test_untraced(void **state)
     trace_close(&t);
 }
 
-static void expect_failure(const struct rs_spans *spans, const char *to, int code)
+static void expect_failure(struct rs_spans *spans, const char *to, int code)
 {
     struct rs_error err = {0};
     char beside[160];
@@ -352,9 +446,12 @@ static int tear_down(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_null),     cmocka_unit_test(test_names),      cmocka_unit_test(test_nesting),
-        cmocka_unit_test(test_counters), cmocka_unit_test(test_threads),    cmocka_unit_test(test_full_lane),
-        cmocka_unit_test(test_untraced), cmocka_unit_test(test_unwritable), cmocka_unit_test(test_mistakes),
+        cmocka_unit_test(test_null),     cmocka_unit_test(test_names),
+        cmocka_unit_test(test_nesting),  cmocka_unit_test(test_counters),
+        cmocka_unit_test(test_rows),     cmocka_unit_test(test_row_limits),
+        cmocka_unit_test(test_threads),  cmocka_unit_test(test_full_lane),
+        cmocka_unit_test(test_untraced), cmocka_unit_test(test_unwritable),
+        cmocka_unit_test(test_mistakes),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

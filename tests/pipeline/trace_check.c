@@ -63,6 +63,20 @@ static int row_of(const cJSON *event)
     return (int)row;
 }
 
+/* The arrow of this number, made if it isn't there. */
+static struct trace_arrow *arrow_of(struct trace *trace, const cJSON *event)
+{
+    int64_t id = count_of(event, "id");
+    size_t i = 0;
+    assert_string_equal(text_of(event, "cat"), "device");
+    assert_string_equal(text_of(event, "name"), "starts");
+    while (i < trace->arrow_count && trace->arrows[i].id != id)
+        i++;
+    if (i == trace->arrow_count)
+        trace->arrows[trace->arrow_count++] = (struct trace_arrow){.id = id, .from = -1, .to = -1};
+    return &trace->arrows[i];
+}
+
 static void take_metadata(struct trace *trace, const cJSON *event, bool placed[TRACE_ROWS_MAX])
 {
     const char *name = text_of(event, "name");
@@ -106,6 +120,17 @@ static void take_event(struct trace *trace, const cJSON *event, bool placed[TRAC
             .at_ns = time_of(event, "ts"),
             .value = count_of(args, "value"),
         };
+    } else if (strcmp(ph, "s") == 0) {
+        struct trace_arrow *arrow = arrow_of(trace, event);
+        assert_int_equal(arrow->from, -1);
+        arrow->from = row_of(event);
+        arrow->begin_ns = time_of(event, "ts");
+    } else if (strcmp(ph, "f") == 0) {
+        struct trace_arrow *arrow = arrow_of(trace, event);
+        assert_int_equal(arrow->to, -1);
+        assert_string_equal(text_of(event, "bp"), "e");
+        arrow->to = row_of(event);
+        arrow->end_ns = time_of(event, "ts");
     } else {
         fail_msg("an event of the unknown kind '%s'", ph);
     }
@@ -139,6 +164,30 @@ static void check_nesting(const struct trace *trace)
     }
 }
 
+/* Viewers tie an arrow's end to the span around it. */
+static void check_end(const struct trace *trace, int row, int64_t at_ns)
+{
+    for (size_t i = 0; i < trace->span_count; i++) {
+        const struct trace_span *span = &trace->spans[i];
+        if (span->row == row && span->begin_ns <= at_ns && at_ns <= span->end_ns)
+            return;
+    }
+    fail_msg("an arrow of row %d ends at %lld, where no span is", row, (long long)at_ns);
+}
+
+static void check_arrows(const struct trace *trace)
+{
+    for (size_t i = 0; i < trace->arrow_count; i++) {
+        const struct trace_arrow *arrow = &trace->arrows[i];
+        if (arrow->from >= 0)
+            check_end(trace, arrow->from, arrow->begin_ns);
+        if (arrow->to >= 0)
+            check_end(trace, arrow->to, arrow->end_ns);
+        if (arrow->from >= 0 && arrow->to >= 0)
+            assert_true(arrow->begin_ns <= arrow->end_ns);
+    }
+}
+
 void trace_open(struct trace *trace, const char *path)
 {
     bool placed[TRACE_ROWS_MAX] = {false};
@@ -156,7 +205,8 @@ void trace_open(struct trace *trace, const char *path)
     size_t count = (size_t)cJSON_GetArraySize(events);
     trace->spans = calloc(count + 1, sizeof *trace->spans);
     trace->counters = calloc(count + 1, sizeof *trace->counters);
-    assert_true(trace->spans && trace->counters);
+    trace->arrows = calloc(count + 1, sizeof *trace->arrows);
+    assert_true(trace->spans && trace->counters && trace->arrows);
     cJSON_ArrayForEach(event, events) take_event(trace, event, placed);
     for (int row = 0; row < TRACE_ROWS_MAX; row++)
         assert_int_equal(trace->rows[row] != NULL, placed[row]);
@@ -166,6 +216,7 @@ void trace_open(struct trace *trace, const char *path)
         assert_non_null(trace->rows[trace->counters[i].row]);
     qsort(trace->spans, trace->span_count, sizeof *trace->spans, by_row_and_time);
     check_nesting(trace);
+    check_arrows(trace);
 }
 
 void trace_close(struct trace *trace)
@@ -173,6 +224,7 @@ void trace_close(struct trace *trace)
     cJSON_Delete(trace->json);
     free(trace->spans);
     free(trace->counters);
+    free(trace->arrows);
 }
 
 int trace_row(const struct trace *trace, const char *name)

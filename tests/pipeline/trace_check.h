@@ -25,6 +25,11 @@ struct trace_counter {
     int64_t at_ns, value;
 };
 
+struct trace_arrow { /* from the span of a thread to a record of a device */
+    int64_t id, begin_ns, end_ns;
+    int from, to; /* rows; -1: that end is not there */
+};
+
 struct trace {
     void *json;                       /* texts below are in it */
     const char *rows[TRACE_ROWS_MAX]; /* names of the threads, at their tid */
@@ -33,11 +38,13 @@ struct trace {
     size_t span_count;
     struct trace_counter *counters; /* as in the file */
     size_t counter_count;
+    struct trace_arrow *arrows; /* by the beginnings' order in the file */
+    size_t arrow_count;
     int64_t dropped;
 };
 
 /* Opens path, or fails the test. Beyond the form of each event: every row with events has a name and a place,
- * and the spans of a row nest. */
+ * the spans of a row nest, and an arrow begins and ends within spans, and ends no earlier than it begins. */
 void trace_open(struct trace *trace, const char *path);
 void trace_close(struct trace *trace);
 /* The row of this name, or -1. */
