@@ -13,6 +13,18 @@
 
 #include "backend.h"
 
+enum rs_device_cause { RS_CAUSE_NONE, RS_CAUSE_UPLOAD, RS_CAUSE_STEP };
+
+/* What the device did, for a trace. */
+struct rs_device_record {
+    const char *name;           /* of the kernel or copy; during the call */
+    uint64_t begin_ns, end_ns;  /* on rs_now_ns's clock */
+    bool copies;                /* memory is copied or set; else a kernel computes */
+    enum rs_device_cause cause; /* the call that started it */
+    uint64_t number;            /* the upload's, from 0 at trace_begin; or the step's ticket */
+};
+typedef void (*rs_device_record_fn)(void *arg, const struct rs_device_record *record);
+
 struct rs_stream_ops {
     uint32_t slots; /* device slots of a plan */
     bool pixels;    /* plans can be compiled for uint8 pixels: rs_plan_options.pixels */
@@ -31,6 +43,12 @@ struct rs_stream_ops {
     int (*result)(struct rs_plan *plan, uint64_t ticket, struct rs_step_result *result, struct rs_error *err);
     /* Waits until all that was started has ended. */
     int (*drain)(struct rs_plan *plan, struct rs_error *err);
+    /* Optional, both or neither. From begin to end the device's work is recorded, in memory of a bounded
+     * size. end gives the records in any order to take, and the number of those that found no room; destroy
+     * ends it without. Errors of begin: RS_E_UNSUPPORTED with the reason why there are no records. */
+    int (*trace_begin)(struct rs_plan *plan, struct rs_error *err);
+    int (*trace_end)(struct rs_plan *plan, rs_device_record_fn take, void *arg, uint64_t *lost,
+                     struct rs_error *err);
 };
 
 #define RS_STREAM_RESULTS 64u

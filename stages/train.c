@@ -4,6 +4,7 @@
 
 #include "alloc.h"
 #include "clock.h"
+#include "device_trace.h"
 #include "upload.h"
 
 #include <math.h>
@@ -195,6 +196,13 @@ static int complete(struct rs_train *t, const struct rs_scheduled_batch *plan, u
     return plan->last_of_epoch ? end_epoch(t, &report, err) : 0;
 }
 
+/* Within the span of what starts it. */
+static void begin_arrow(struct rs_train *t, enum rs_device_cause cause, uint64_t seq)
+{
+    if (t->o.device_traced)
+        rs_lane_flow(t->lane, rs_device_trace_flow(cause, seq));
+}
+
 /* In host memory: the whole step. */
 static int run_step(struct rs_train *t, const struct rs_scheduled_batch *plan, struct rs_slot *slot,
                     const struct rs_batch_input *input, uint64_t waited_ns, struct rs_error *err)
@@ -226,6 +234,7 @@ static int start_step(struct rs_train *t, const struct rs_scheduled_batch *plan,
     bool train = plan->phase == RS_PHASE_TRAIN;
     int code;
     rs_lane_begin(t->lane, train ? t->train_name : t->valid_name, plan->seq);
+    begin_arrow(t, RS_CAUSE_STEP, plan->seq);
     if (train) {
         code = stream->train(t->o.plan, device_slot, t->o.lr, ticket, err);
         t->weights_good = t->weights_good && code == 0;
@@ -267,6 +276,8 @@ int rs_train_batch(void *self, struct rs_slot *slot, uint64_t waited_ns, struct 
     struct rs_scheduled_batch plan = rs_schedule_at(t->o.schedule, slot->seq);
     begin_phase(t, plan.epoch);
     rs_lane_begin(t->lane, t->upload_name, plan.seq);
+    if (rs_upload_ready(&t->upload))
+        begin_arrow(t, RS_CAUSE_UPLOAD, plan.seq);
     int code = rs_upload_begin(&t->upload, slot, &input, &device_slot, err);
     rs_lane_end(t->lane);
     if (code)

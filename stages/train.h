@@ -26,6 +26,7 @@ struct rs_train_options {
     struct rs_checkpointer *checkpointer; /* NULL: nothing is written */
     float lr;
     struct rs_spans *spans;      /* or NULL */
+    bool device_traced;          /* spans begin arrows to the device's records */
     struct rs_progress progress; /* where to begin */
 };
 

@@ -8,6 +8,7 @@
 #include "consumer.h"
 #include "data.h"
 #include "device.h"
+#include "device_trace.h"
 #include "log.h"
 #include "preprocess.h"
 #include "resnet.h"
@@ -42,6 +43,7 @@ struct training {
     struct rs_run *run;
     struct rs_spans *spans;
     struct rs_lane *lane; /* of main */
+    struct rs_device_trace device_trace;
     struct rs_loop *loop;
     struct rs_input *input;
     struct rs_metrics *metrics;
@@ -288,6 +290,7 @@ static int build_train(struct training *t, struct rs_error *err)
         .metrics = t->metrics,
         .checkpointer = t->checkpointer,
         .spans = t->spans,
+        .device_traced = t->device_trace.on,
         .lr = t->o->lr,
         .progress = t->progress,
     };
@@ -375,6 +378,17 @@ static void announce(const struct training *t)
             (unsigned long long)t->progress.steps);
 }
 
+/* A trace without the device's own records is one all the same. */
+static void trace_device(struct training *t)
+{
+    struct rs_error reason;
+    if (!t->o->trace || !t->device.backend->stream)
+        return;
+    uint64_t first = rs_schedule_seq(&t->schedule, t->progress.epoch, t->progress.epoch_steps);
+    if (rs_device_trace_begin(&t->device_trace, t->device.backend, t->plan, first, &reason) < 0)
+        say(t, "trace    without the device's own records: %s\n", reason.message);
+}
+
 static int prepare(struct training *t, struct rs_error *err)
 {
     RS_TRY(open_data(t, err));
@@ -386,13 +400,18 @@ static int prepare(struct training *t, struct rs_error *err)
     RS_TRY(build_state(t, err));
     RS_TRY(compile_plan(t, err));
     RS_TRY(build_input(t, err));
+    trace_device(t);
     return build_output(t, err);
 }
 
-static int write_trace(const struct training *t, struct rs_error *err)
+static int write_trace(struct training *t, struct rs_error *err)
 {
+    uint64_t lost;
+    struct rs_error reason;
+    if (rs_device_trace_end(&t->device_trace, t->spans, &lost, &reason) < 0)
+        say(t, "trace    without the device's own records: %s\n", reason.message);
     RS_TRY(rs_spans_write(t->spans, t->o->trace, err));
-    uint64_t dropped = rs_spans_dropped(t->spans);
+    uint64_t dropped = rs_spans_dropped(t->spans) + lost;
     say(t, "trace    %s (open it in ui.perfetto.dev)\n", t->o->trace);
     if (dropped)
         say(t, "trace    %llu spans found no room and are missing at the end\n", (unsigned long long)dropped);

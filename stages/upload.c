@@ -10,6 +10,11 @@ void rs_upload_init(struct rs_upload *u, const struct rs_upload_options *options
     RS_ASSERT(!options->backend->stream || options->backend->stream->slots <= RS_DEVICE_SLOTS_MAX);
 }
 
+bool rs_upload_ready(const struct rs_upload *u)
+{
+    return !u->in_use[u->next];
+}
+
 int rs_upload_begin(struct rs_upload *u, struct rs_slot *slot, struct rs_batch_input *input,
                     uint32_t *device_slot, struct rs_error *err)
 {
@@ -17,7 +22,7 @@ int rs_upload_begin(struct rs_upload *u, struct rs_slot *slot, struct rs_batch_i
     const struct rs_batch *b = slot->payload;
     uint64_t began = rs_now_ns();
     *device_slot = u->next;
-    if (u->in_use[u->next])
+    if (!rs_upload_ready(u))
         return RS_AGAIN;
     *input = (struct rs_batch_input){.tensor = b->tensor, .labels = b->labels, .count = slot->count};
     rs_slot_hand_over(slot, RS_SLOT_READY, "upload");

@@ -3,6 +3,7 @@
 #include "fake_backend.h"
 
 #include "alloc.h"
+#include "clock.h"
 #include "image.h"
 #include "random.h"
 #include "stream.h"
@@ -14,6 +15,7 @@
 
 #define SLOTS 3u
 #define QUEUE 8u
+#define RECORDS 256u
 #define AFTER_INTERRUPT_US 50000 /* a step, so that the signal is seen before the run is over */
 
 static struct fake_script *script; /* of the test that runs: backends have no arguments of their own */
@@ -34,6 +36,7 @@ struct device_slot {
     int32_t *labels;
     uint32_t copy_left; /* ticks */
     bool copied, read;
+    uint64_t began_ns, number; /* of the upload */
 };
 
 struct queued {
@@ -56,11 +59,15 @@ struct rs_plan {
     uint32_t capacity;
     float weights[2]; /* floats, for that is what a checkpoint keeps */
     int64_t steps;
-    uint32_t calls[FAKE_STORE + 1];
+    uint32_t calls[FAKE_CALLS];
     struct rs_random random;
     struct device_slot slots[SLOTS];
     struct queued queue[QUEUE];
     uint64_t queued, executed, taken; /* tickets */
+    bool traced;
+    uint64_t uploads; /* since the trace began */
+    struct rs_device_record records[RECORDS];
+    uint32_t record_count, lost;
 };
 
 static int may_fail(struct rs_plan *p, enum fake_call call, struct rs_error *err)
@@ -240,12 +247,24 @@ static int sync_eval(struct rs_plan *p, const struct rs_batch_input *in, struct 
     return 0;
 }
 
+static void record(struct rs_plan *p, const struct rs_device_record *r)
+{
+    if (!p->traced)
+        return;
+    if (p->record_count == RECORDS)
+        p->lost++;
+    else
+        p->records[p->record_count++] = *r;
+}
+
 static void finish_copy(struct rs_plan *p, struct device_slot *s)
 {
     memcpy(s->tensor, s->input.tensor, p->sample_bytes * s->input.count);
     memcpy(s->labels, s->input.labels, s->input.count * sizeof *s->labels);
     s->copied = true;
     script->copies++;
+    record(p, &(struct rs_device_record){"copy to device", s->began_ns, rs_now_ns(), true, RS_CAUSE_UPLOAD,
+                                         s->number});
 }
 
 /* Time goes on: copies complete in any order, steps in theirs and only after their copy. */
@@ -263,8 +282,14 @@ static void tick(struct rs_plan *p)
     if (!s->copied || (q->left && --q->left))
         return;
     struct rs_batch_input in = {.tensor = s->tensor, .labels = s->labels, .count = s->input.count};
+    uint64_t began = rs_now_ns();
     preprocess(p, &in);
+    uint64_t between = rs_now_ns();
     compute(p, &in, q->train, q->lr, &q->result);
+    record(p, &(struct rs_device_record){"input", began, between, false, RS_CAUSE_STEP, p->executed});
+    record(p, &(struct rs_device_record){"step", between, rs_now_ns(), false, RS_CAUSE_STEP, p->executed});
+    record(p, &(struct rs_device_record){"copy to host", rs_now_ns(), rs_now_ns(), true, RS_CAUSE_STEP,
+                                         p->executed});
     q->done = true;
     s->read = true;
     p->executed++;
@@ -281,6 +306,8 @@ static int stream_upload(struct rs_plan *p, uint32_t slot, const struct rs_batch
     s->host = &s->input;
     s->copied = s->read = false;
     s->copy_left = ticks(p);
+    s->began_ns = rs_now_ns();
+    s->number = p->uploads++;
     return 0;
 }
 
@@ -339,6 +366,27 @@ static int stream_drain(struct rs_plan *p, struct rs_error *err)
     return 0;
 }
 
+static int stream_trace_begin(struct rs_plan *p, struct rs_error *err)
+{
+    if (script->no_trace)
+        return rs_error_set(err, RS_E_UNSUPPORTED, "made to have none");
+    p->traced = true;
+    p->uploads = 0;
+    return 0;
+}
+
+/* Last ones first: the order is nobody's to rely on. */
+static int stream_trace_end(struct rs_plan *p, rs_device_record_fn take, void *arg, uint64_t *lost,
+                            struct rs_error *err)
+{
+    RS_TRY(may_fail(p, FAKE_TRACE_END, err));
+    for (uint32_t i = p->record_count; i > 0; i--)
+        take(arg, &p->records[i - 1]);
+    *lost = p->lost;
+    p->traced = false;
+    return 0;
+}
+
 static const struct rs_stream_ops stream_ops = {
     .slots = SLOTS,
     .pixels = true,
@@ -349,6 +397,8 @@ static const struct rs_stream_ops stream_ops = {
     .released = stream_released,
     .result = stream_result,
     .drain = stream_drain,
+    .trace_begin = stream_trace_begin,
+    .trace_end = stream_trace_end,
 };
 
 #define FAKE_MEMBERS                                                                                         \

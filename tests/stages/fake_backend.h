@@ -22,7 +22,9 @@ enum fake_call {
     FAKE_RELEASED,
     FAKE_RESULT,
     FAKE_DRAIN,
-    FAKE_STORE
+    FAKE_STORE,
+    FAKE_TRACE_END,
+    FAKE_CALLS
 };
 
 struct fake_script {
@@ -33,6 +35,7 @@ struct fake_script {
     uint64_t interrupt_at;        /* train step that sends SIGINT, 0: none */
     uint64_t not_finite_at;       /* train step */
     uint64_t valid_not_finite_at; /* validation batch */
+    bool no_trace;                /* the device keeps no records */
     /* written by the backend */
     uint64_t train_steps, valid_steps, copies;
     size_t sample_bytes; /* of an upload */
