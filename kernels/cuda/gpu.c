@@ -300,3 +300,19 @@ void rs__gpu_save_choices(struct rs__gpu *gpu)
 {
     rs__choices_save(&gpu->choices);
 }
+
+int rs__gpu_trace_begin(struct rs__gpu *gpu, struct rs_error *err)
+{
+    return rs__cupti_begin(&gpu->cupti, err);
+}
+
+void rs__gpu_trace_cause(struct rs__gpu *gpu, uint64_t cause)
+{
+    rs__cupti_cause(gpu->cupti, cause);
+}
+
+void rs__gpu_trace_end(struct rs__gpu *gpu, rs__trace_fn take, void *arg, uint64_t *lost)
+{
+    rs__cupti_end(gpu->cupti, take, arg, lost);
+    gpu->cupti = NULL;
+}

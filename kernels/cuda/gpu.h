@@ -11,6 +11,7 @@
 #define RS_CUDA_GPU_H
 
 #include "backend.h"
+#include "records.h"
 #include <stdbool.h>
 #include <stddef.h>
 
@@ -58,6 +59,13 @@ int rs__capture_begin(struct rs__gpu *gpu, struct rs_error *err);
 int rs__capture_end(struct rs__gpu *gpu, struct rs__captured **out, struct rs_error *err);
 int rs__captured_launch(struct rs__gpu *gpu, struct rs__captured *captured, struct rs_error *err);
 void rs__captured_destroy(struct rs__gpu *gpu, struct rs__captured *captured);
+
+/* Records of kernels and copies, for a trace; at most one recording a process. cause: what the calls of this
+ * thread belong to from here on, 0 for nothing; only while recording. end: when the device is idle; take may
+ * be NULL. Errors: RS_E_UNSUPPORTED with the reason. */
+int rs__gpu_trace_begin(struct rs__gpu *gpu, struct rs_error *err);
+void rs__gpu_trace_cause(struct rs__gpu *gpu, uint64_t cause);
+void rs__gpu_trace_end(struct rs__gpu *gpu, rs__trace_fn take, void *arg, uint64_t *lost);
 
 /* After all plans of a compile were tuned: writes what was learnt to disk. A failure costs the next run time,
  * no more; it is logged. */

@@ -17,6 +17,7 @@ struct rs__gpu {
     struct rs__cudnn_api cudnn;
     struct rs__planner planner;
     struct rs__choice_cache choices;
+    struct rs__cupti *cupti; /* NULL: nothing is recorded */
 };
 
 /* RS_E_BACKEND (RS_E_NOMEM where memory is out) with what was tried; 0 for success without touching err. */

@@ -72,6 +72,8 @@ struct rs_plan {
     struct rs__result *ring; /* [RS__RING], pinned */
     struct rs__event *ring_events[RS__RING];
     uint64_t next_ticket, next_result; /* tickets given, results taken */
+    bool traced;                       /* the device's work is recorded */
+    uint64_t uploads;                  /* through the stream, since then */
     int64_t steps;                     /* optimizer steps done */
     int64_t *batches_tracked;          /* [norm_count] */
     uint32_t last_count;               /* samples of the last step, for its probabilities */
@@ -91,6 +93,13 @@ int rs__pixels_create(struct rs_plan *plan, struct rs_error *err);
 void rs__pixels_destroy(struct rs_plan *plan);
 /* Enqueues resize and normalize of count images at src (device memory) into the program's input. */
 int rs__pixels_run(struct rs_plan *plan, const uint8_t *src, uint32_t count, struct rs_error *err);
+
+/* trace.c */
+int rs__trace_begin(struct rs_plan *plan, struct rs_error *err);
+int rs__trace_end(struct rs_plan *plan, rs_device_record_fn take, void *arg, uint64_t *lost,
+                  struct rs_error *err);
+/* What the calls to the device from here on belong to. */
+void rs__trace_cause(struct rs_plan *plan, enum rs_device_cause cause, uint64_t number);
 
 /* params.c */
 int rs__load_state(struct rs_plan *plan, const struct rs_state *state, struct rs_error *err);

@@ -37,6 +37,8 @@ int rs__stream_create(struct rs_plan *plan, struct rs_error *err)
 
 void rs__stream_destroy(struct rs_plan *plan)
 {
+    uint64_t lost;
+    (void)rs__trace_end(plan, NULL, NULL, &lost, NULL);
     /* what still runs writes to this memory; an error of it was somebody else's to hear */
     (void)rs__gpu_sync(plan->gpu, RS__QUEUE_COPY, NULL);
     (void)rs__gpu_sync(plan->gpu, RS__QUEUE_COMPUTE, NULL);
@@ -77,6 +79,16 @@ static int upload(struct rs_plan *plan, uint32_t index, const struct rs_batch_in
     RS_TRY(rs__event_record(plan->gpu, slot->uploaded, RS__QUEUE_COPY, err));
     slot->count = input->count;
     return 0;
+}
+
+static int stream_upload(struct rs_plan *plan, uint32_t index, const struct rs_batch_input *input,
+                         struct rs_error *err)
+{
+    rs__trace_cause(plan, RS_CAUSE_UPLOAD, plan->uploads);
+    const int code = upload(plan, index, input, err);
+    rs__trace_cause(plan, RS_CAUSE_NONE, 0);
+    plan->uploads += code == 0;
+    return code;
 }
 
 static int uploaded(struct rs_plan *plan, uint32_t index, struct rs_error *err)
@@ -188,7 +200,10 @@ static int start_ticket(struct rs_plan *plan, uint32_t slot, bool train, float l
     if (ticket - plan->next_result >= RS_STREAM_RESULTS)
         return rs_error_set(err, RS_E_USAGE, "%u steps' results are outstanding; take them first",
                             RS_STREAM_RESULTS);
-    RS_TRY(start(plan, slot, train, lr, (uint32_t)(ticket % RS_STREAM_RESULTS), err));
+    rs__trace_cause(plan, RS_CAUSE_STEP, ticket);
+    const int code = start(plan, slot, train, lr, (uint32_t)(ticket % RS_STREAM_RESULTS), err);
+    rs__trace_cause(plan, RS_CAUSE_NONE, 0);
+    RS_TRY(code);
     plan->next_ticket++;
     return 0;
 }
@@ -248,13 +263,15 @@ static int drain(struct rs_plan *plan, struct rs_error *err)
 const struct rs_stream_ops rs__stream_ops = {
     .slots = RS__SLOTS,
     .pixels = true,
-    .upload = upload,
+    .upload = stream_upload,
     .uploaded = uploaded,
     .train = stream_train,
     .eval = stream_eval,
     .released = released,
     .result = stream_result,
     .drain = drain,
+    .trace_begin = rs__trace_begin,
+    .trace_end = rs__trace_end,
 };
 
 /* A step with all its waiting, on the first slot. */

@@ -20,13 +20,29 @@ struct rs__captured {
     uint32_t count, capacity;
 };
 
+#define RECORDS 4096u
+
 struct rs__gpu {
+    bool recording;
+    uint64_t cause, clock;
+    struct rs__trace_record records[RECORDS];
+    uint32_t record_count;
     struct rs__captured *capturing;
 };
 
 struct rs__event {
     uint32_t late;
 };
+
+static void record(struct rs__gpu *gpu, const char *name, bool copies)
+{
+    if (!gpu->recording)
+        return;
+    RS_ASSERT(gpu->record_count < RECORDS);
+    gpu->records[gpu->record_count++] =
+        (struct rs__trace_record){name, gpu->clock, gpu->clock + 1, copies, gpu->cause};
+    gpu->clock++;
+}
 
 static int count_call(struct rs_error *err)
 {
@@ -98,6 +114,7 @@ int rs__gpu_copy(struct rs__gpu *gpu, enum rs__queue queue, void *to, const void
     (void)queue, (void)direction;
     RS_ASSERT(!gpu->capturing); /* a step has no copies in it */
     RS_TRY(count_call(err));
+    record(gpu, "copy", true);
     memcpy(to, from, bytes);
     return 0;
 }
@@ -169,6 +186,7 @@ int rs__captured_launch(struct rs__gpu *gpu, struct rs__captured *captured, stru
     (void)gpu;
     RS_TRY(count_call(err));
     rs_host_wishes.launches++;
+    record(gpu, "graph", false);
     for (uint32_t i = 0; i < captured->count; i++)
         captured->notes[i].run(captured->notes[i].args);
     return 0;
@@ -185,6 +203,30 @@ void rs__captured_destroy(struct rs__gpu *gpu, struct rs__captured *captured)
     rs_free(captured);
 }
 
+int rs__gpu_trace_begin(struct rs__gpu *gpu, struct rs_error *err)
+{
+    if (rs_host_wishes.no_records)
+        return rs_error_set(err, RS_E_UNSUPPORTED, "the test wanted no records");
+    gpu->recording = true;
+    gpu->record_count = 0;
+    return 0;
+}
+
+void rs__gpu_trace_cause(struct rs__gpu *gpu, uint64_t cause)
+{
+    RS_ASSERT(gpu->recording);
+    gpu->cause = cause;
+}
+
+void rs__gpu_trace_end(struct rs__gpu *gpu, rs__trace_fn take, void *arg, uint64_t *lost)
+{
+    RS_ASSERT(gpu->recording);
+    for (uint32_t i = 0; take && i < gpu->record_count; i++)
+        take(arg, &gpu->records[i]);
+    gpu->recording = false;
+    *lost = 7;
+}
+
 void rs__gpu_save_choices(struct rs__gpu *gpu)
 {
     (void)gpu;
@@ -196,6 +238,7 @@ static int call(struct rs__gpu *gpu, void (*run)(const void *args), const void *
     struct rs__captured *c = gpu->capturing;
     RS_TRY(count_call(err));
     if (!c) {
+        record(gpu, "kernel", false);
         run(args);
         return 0;
     }
