@@ -73,6 +73,12 @@ void rs_row_add(struct rs_row *row, const struct rs_row_record *record)
     };
 }
 
+void rs_row_lose(struct rs_row *row, uint64_t count)
+{
+    if (row)
+        row->dropped += count;
+}
+
 static int by_begin(const void *left, const void *right)
 {
     const struct rs__row_record *a = left, *b = right;

@@ -31,5 +31,7 @@ struct rs_row_record {
 /* NULL when nothing is traced, or without memory. name: as in spans.h. At most RS_ROWS_MAX. */
 struct rs_row *rs_spans_row(struct rs_spans *spans, const char *name);
 void rs_row_add(struct rs_row *row, const struct rs_row_record *record);
+/* Counts records that were lost before they came here. */
+void rs_row_lose(struct rs_row *row, uint64_t count);
 
 #endif

@@ -35,14 +35,15 @@ static void take(void *arg, const struct rs_device_record *r)
     rs_row_add(r->copies ? trace->copy : trace->compute, &record);
 }
 
-int rs_device_trace_end(struct rs_device_trace *trace, struct rs_spans *spans, uint64_t *lost,
-                        struct rs_error *err)
+int rs_device_trace_end(struct rs_device_trace *trace, struct rs_spans *spans, struct rs_error *err)
 {
-    *lost = 0;
+    uint64_t lost = 0;
     if (!trace->on)
         return 0;
     trace->on = false;
     trace->compute = rs_spans_row(spans, "GPU compute");
     trace->copy = rs_spans_row(spans, "GPU copy");
-    return trace->backend->stream->trace_end(trace->plan, take, trace, lost, err);
+    int code = trace->backend->stream->trace_end(trace->plan, take, trace, &lost, err);
+    rs_row_lose(trace->compute, lost);
+    return code;
 }

@@ -26,10 +26,9 @@ struct rs_device_trace {
 /* Errors: RS_E_UNSUPPORTED with the reason why the device gives no records; the run goes on without. */
 int rs_device_trace_begin(struct rs_device_trace *trace, const struct rs_backend *backend,
                           struct rs_plan *plan, uint64_t first_seq, struct rs_error *err);
-/* Takes the records into rows of spans; *lost: those that the backend had no room for. Of one that isn't on:
- * nothing. */
-int rs_device_trace_end(struct rs_device_trace *trace, struct rs_spans *spans, uint64_t *lost,
-                        struct rs_error *err);
+/* Takes the records into rows of spans; those that the backend had no room for count as dropped there. Of one
+ * that isn't on: nothing. */
+int rs_device_trace_end(struct rs_device_trace *trace, struct rs_spans *spans, struct rs_error *err);
 /* The arrow's number for rs_lane_flow. */
 uint64_t rs_device_trace_flow(enum rs_device_cause cause, uint64_t seq);
 

@@ -406,12 +406,11 @@ static int prepare(struct training *t, struct rs_error *err)
 
 static int write_trace(struct training *t, struct rs_error *err)
 {
-    uint64_t lost;
     struct rs_error reason;
-    if (rs_device_trace_end(&t->device_trace, t->spans, &lost, &reason) < 0)
+    if (rs_device_trace_end(&t->device_trace, t->spans, &reason) < 0)
         say(t, "trace    without the device's own records: %s\n", reason.message);
     RS_TRY(rs_spans_write(t->spans, t->o->trace, err));
-    uint64_t dropped = rs_spans_dropped(t->spans) + lost;
+    uint64_t dropped = rs_spans_dropped(t->spans);
     say(t, "trace    %s (open it in ui.perfetto.dev)\n", t->o->trace);
     if (dropped)
         say(t, "trace    %llu spans found no room and are missing at the end\n", (unsigned long long)dropped);

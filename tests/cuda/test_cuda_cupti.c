@@ -61,7 +61,7 @@ static void test_records(void **state)
         rs__cupti_cause(c, 5);
         fake->launch(NULL);
         fake->launch("_Z12apply_kernelILi1EEv9rs__apply"); /* as nvcc names apply_kernel<1> */
-        rs__cupti_cause(c, 6); /* without a 0 between */
+        rs__cupti_cause(c, 6);                             /* without a 0 between */
         for (int i = 0; i < 10; i++)
             fake->launch("step");
         rs__cupti_cause(c, 0);

@@ -57,6 +57,7 @@ static void test_null(void **state)
     rs_lane_flow(NULL, 1);
     assert_null(rs_spans_row(NULL, "GPU"));
     rs_row_add(NULL, NULL);
+    rs_row_lose(NULL, 1);
     assert_int_equal(rs_spans_dropped(NULL), 0);
     assert_int_equal(rs_spans_write(NULL, path, NULL), 0);
     assert_false(exists(path));
@@ -222,10 +223,11 @@ static void test_row_limits(void **state)
     }
     for (uint32_t i = 0; i < RS_ROW_TRACKS + 2; i++)
         rs_row_add(crowd, &(struct rs_row_record){"copy", at, at + 9, i, 0});
+    rs_row_lose(crowd, 100);
     struct trace t;
     finish(spans, &t);
     assert_int_equal(t.span_count, RS_ROW_NAMES + RS_ROW_TRACKS);
-    assert_int_equal(t.dropped, 3 + 2);
+    assert_int_equal(t.dropped, 3 + 2 + 100);
     assert_int_equal(strlen(t.spans[0].name), 95);
     trace_close(&t);
 

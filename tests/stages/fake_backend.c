@@ -251,7 +251,7 @@ static void record(struct rs_plan *p, const struct rs_device_record *r)
 {
     if (!p->traced)
         return;
-    if (p->record_count == RECORDS)
+    if (p->record_count == RECORDS || (script->records_max && p->record_count == script->records_max))
         p->lost++;
     else
         p->records[p->record_count++] = *r;

@@ -36,6 +36,7 @@ struct fake_script {
     uint64_t not_finite_at;       /* train step */
     uint64_t valid_not_finite_at; /* validation batch */
     bool no_trace;                /* the device keeps no records */
+    uint32_t records_max;         /* it keeps this many, 0: enough */
     /* written by the backend */
     uint64_t train_steps, valid_steps, copies;
     size_t sample_bytes; /* of an upload */

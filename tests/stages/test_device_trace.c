@@ -146,6 +146,18 @@ static void without_records_the_trace_says_so(void **state)
     expect_no_rows();
 }
 
+/* What the device had no room for is counted, in the file and in a line. */
+static void lost_records_are_counted(void **state)
+{
+    (void)state;
+    struct trace t;
+    assert_int_equal(run(&fake_stream, NULL, 0, (struct fake_script){.records_max = 20}), 0);
+    trace_open(&t, trace_path);
+    assert_int_equal(t.dropped, BATCHES * 4 - 20);
+    trace_close(&t);
+    assert_non_null(strstr(said, "trace    12 spans found no room"));
+}
+
 /* A run that failed has a trace as far as it came. */
 static void a_failed_run_is_traced(void **state)
 {
@@ -179,6 +191,7 @@ int main(void)
         cmocka_unit_test(records_stand_on_rows_of_their_own),
         cmocka_unit_test(a_resumed_run_goes_on_counting),
         cmocka_unit_test(without_records_the_trace_says_so),
+        cmocka_unit_test(lost_records_are_counted),
         cmocka_unit_test(a_failed_run_is_traced),
     };
     return cmocka_run_group_tests(tests, begin, end);
