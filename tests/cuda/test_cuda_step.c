@@ -226,7 +226,7 @@ static void open_pixels(struct scene *s, const struct pixel_case *c, bool on_dev
         options.pixels = c->format;
     memset(s, 0, sizeof(*s));
     memset(&rs_host_wishes, 0, sizeof(rs_host_wishes));
-    assert_int_equal(rs_backend_cuda.open(&s->device, 1, &s->err), 0);
+    assert_int_equal(rs_backend_cuda.open(&s->device, &(struct rs_device_options){.threads = 1}, &s->err), 0);
     assert_int_equal(c->net->build(&s->graph, &s->err), 0);
     assert_int_equal(rs_state_create(&s->state, s->graph, &s->err), 0);
     rs_state_init(s->state, 5);
@@ -333,7 +333,7 @@ static void test_pixels_want_three_channels(void **state)
     const struct rs_plan_options options = {.train_batches = {2}, .pixels = {8, 8, true}};
     (void)state;
     memset(&rs_host_wishes, 0, sizeof(rs_host_wishes));
-    assert_int_equal(rs_backend_cuda.open(&device, 1, &err), 0);
+    assert_int_equal(rs_backend_cuda.open(&device, &(struct rs_device_options){.threads = 1}, &err), 0);
     assert_int_equal(rs_case_at(3)->build(&graph, &err), 0); /* takes 4 */
     assert_int_equal(rs_backend_cuda.compile(device, graph, &options, &plan, &err), RS_E_SHAPE);
     rs_graph_destroy(graph);
@@ -405,7 +405,7 @@ static void test_precisions(void **state)
     struct rs_error err = {0};
     (void)state;
     assert_int_equal(rs_case_at(0)->build(&g, &err), 0);
-    assert_int_equal(rs_backend_cuda.open(&device, 1, &err), 0);
+    assert_int_equal(rs_backend_cuda.open(&device, &(struct rs_device_options){.threads = 1}, &err), 0);
     for (int old = 0; old < 2; old++)
         for (int i = 0; i < 3; i++) {
             const struct rs_plan_options options = {.precision = precisions[i], .train_batches = {2}};

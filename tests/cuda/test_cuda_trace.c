@@ -30,7 +30,7 @@ static void open_scene(struct scene *s)
     memset(&rs_host_wishes, 0, sizeof(rs_host_wishes));
     s->count = c->batch;
     const struct rs_plan_options options = {.train_batches = {s->count}, .eval_batches = {s->count}};
-    assert_int_equal(rs_backend_cuda.open(&s->device, 1, &s->err), 0);
+    assert_int_equal(rs_backend_cuda.open(&s->device, &(struct rs_device_options){.threads = 1}, &s->err), 0);
     assert_int_equal(c->build(&s->graph, &s->err), 0);
     assert_int_equal(rs_state_create(&s->state, s->graph, &s->err), 0);
     rs_state_init(s->state, 5);
