@@ -14,6 +14,7 @@
  */
 #include "alloc.h"
 #include "cases.h"
+#include "check_input.h"
 #include "clock.h"
 #include "cuda_backend.h"
 #include "resnet.h"
@@ -270,6 +271,27 @@ static void check_stream(struct check *check)
     compare_runs(check, RS_PRECISION_BF16, STREAMED, "stream against synchronous steps, bit for bit");
 }
 
+static void check_input(struct check *check)
+{
+    static const struct rs_pixel_format formats[] = {{32, 32, true}, {75, 75, true}, {200, 131, false}};
+    struct rs_error err = {0};
+    for (size_t i = 0; i < sizeof(formats) / sizeof(formats[0]); i++)
+        for (int p = 0; p < 2; p++) {
+            const enum rs_precision precision = p ? RS_PRECISION_BF16 : RS_PRECISION_FP32;
+            char what[64];
+            snprintf(what, sizeof(what), "pixels %u x %u, %s, against tensors, bit for bit", formats[i].width,
+                     formats[i].height, p ? "bf16" : "fp32");
+            if (went_well(check, what, rs_check_pixels(cuda, check->device, precision, &formats[i], &err),
+                          &err))
+                report(check, what, 1);
+        }
+    const int code = rs_check_records(cuda, check->device, &err);
+    if (code == RS_E_UNSUPPORTED)
+        printf("%-60s not checked: %s\n", "records of uploads and steps", err.message);
+    else if (went_well(check, "records of uploads and steps", code, &err))
+        report(check, "records of uploads and steps", 1);
+}
+
 static void check_speed(struct check *check)
 {
     static const uint32_t batches[] = {64, 512, 1024};
@@ -301,8 +323,9 @@ static const struct part {
     void (*run)(struct check *check);
     bool named; /* runs only when it is named */
 } parts[] = {{"operators", check_operators, false}, {"bits", check_bits, false},
-             {"stream", check_stream, false},       {"speed", check_speed, false},
-             {"layers", check_layers, false},       {"small", check_small, true}};
+             {"stream", check_stream, false},       {"input", check_input, false},
+             {"speed", check_speed, false},         {"layers", check_layers, false},
+             {"small", check_small, true}};
 
 static int wanted(int count, char **names, const struct part *part)
 {
@@ -319,10 +342,11 @@ static int names_are_known(int count, char **names)
         for (size_t k = 0; k < sizeof(parts) / sizeof(parts[0]); k++)
             known = known || strcmp(names[i], parts[k].name) == 0;
         if (!known) {
-            fprintf(stderr,
-                    "cuda_check: there is no part '%s'; parts are operators, bits, stream, speed, layers, "
-                    "small\n",
-                    names[i]);
+            fprintf(
+                stderr,
+                "cuda_check: there is no part '%s'; parts are operators, bits, stream, input, speed, layers, "
+                "small\n",
+                names[i]);
             return 0;
         }
     }

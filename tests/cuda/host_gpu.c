@@ -2,6 +2,7 @@
 #include "host_gpu.h"
 
 #include "alloc.h"
+#include "clock.h"
 #include "conv.h"
 #include "gpu.h"
 #include "host_kernels.h"
@@ -24,7 +25,7 @@ struct rs__captured {
 
 struct rs__gpu {
     bool recording;
-    uint64_t cause, clock;
+    uint64_t cause;
     struct rs__trace_record records[RECORDS];
     uint32_t record_count;
     struct rs__captured *capturing;
@@ -39,9 +40,8 @@ static void record(struct rs__gpu *gpu, const char *name, bool copies)
     if (!gpu->recording)
         return;
     RS_ASSERT(gpu->record_count < RECORDS);
-    gpu->records[gpu->record_count++] =
-        (struct rs__trace_record){name, gpu->clock, gpu->clock + 1, copies, gpu->cause};
-    gpu->clock++;
+    const uint64_t now = rs_now_ns();
+    gpu->records[gpu->record_count++] = (struct rs__trace_record){name, now, now, copies, gpu->cause};
 }
 
 static int count_call(struct rs_error *err)
@@ -215,7 +215,7 @@ int rs__gpu_trace_begin(struct rs__gpu *gpu, struct rs_error *err)
 void rs__gpu_trace_cause(struct rs__gpu *gpu, uint64_t cause)
 {
     RS_ASSERT(gpu->recording);
-    gpu->cause = cause;
+    gpu->cause = rs_host_wishes.forget_causes ? 0 : cause;
 }
 
 void rs__gpu_trace_end(struct rs__gpu *gpu, rs__trace_fn take, void *arg, uint64_t *lost)

@@ -17,6 +17,7 @@ struct rs_host_wishes {
     uint32_t fail_after; /* 0: never; else the number of the call (copies, launches, convolutions) that fails,
                             from 1 */
     int old;             /* 1: a GPU without bf16 and TF32 */
+    int forget_causes;   /* 1: records belong to nothing */
     int no_records;      /* 1: traces can't be begun */
     int fail_capture;    /* 1: captures end in an error */
     enum rs__math math;  /* of the convolution made last */

@@ -1,5 +1,6 @@
 /* test_cuda_trace.c: which upload or step a plan's calls to the device belong to, on the test's device. */
 #include "cases.h"
+#include "check_input.h"
 #include "cuda_backend.h"
 #include "host_gpu.h"
 #include "stream.h"
@@ -74,7 +75,7 @@ struct tally { /* records by cause and number */
 static void count(void *arg, const struct rs_device_record *r)
 {
     struct tally *t = arg;
-    assert_true(r->begin_ns < r->end_ns && strlen(r->name) > 0);
+    assert_true(r->begin_ns <= r->end_ns && strlen(r->name) > 0);
     if (r->cause == RS_CAUSE_NONE) {
         t->others++;
         return;
@@ -133,11 +134,33 @@ static void test_without_records(void **state)
     close_scene(&s); /* ends it */
 }
 
+/* What cuda_check asks of a GPU, of the test's device; and that it notices what is wrong. */
+static void test_checks(void **state)
+{
+    struct rs_device *device;
+    struct rs_error err = {0};
+    const struct rs_pixel_format format = {32, 32, true};
+    (void)state;
+    memset(&rs_host_wishes, 0, sizeof(rs_host_wishes));
+    assert_int_equal(rs_backend_cuda.open(&device, 1, &err), 0);
+    if (rs_check_pixels(&rs_backend_cuda, device, RS_PRECISION_FP32, &format, &err) < 0 ||
+        rs_check_records(&rs_backend_cuda, device, &err) < 0)
+        fail_msg("%s", err.message);
+    rs_host_wishes.no_records = 1;
+    assert_int_equal(rs_check_records(&rs_backend_cuda, device, &err), RS_E_UNSUPPORTED);
+    rs_host_wishes.no_records = 0;
+    rs_host_wishes.forget_causes = 1;
+    assert_int_equal(rs_check_records(&rs_backend_cuda, device, &err), RS_E_BACKEND);
+    assert_non_null(strstr(err.message, "batch 0 has 0 copies"));
+    rs_backend_cuda.close(device);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_causes),
         cmocka_unit_test(test_without_records),
+        cmocka_unit_test(test_checks),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
