@@ -107,9 +107,12 @@ int rs_check_pixels(const struct rs_backend *backend, struct rs_device *device, 
         .precision = precision, .beta1 = 0.9f, .beta2 = 0.999f, .eps = 1e-8f, .train_batches = {BATCH}};
     struct rs_resizer *resizer = NULL;
     uint8_t *image = rs_alloc((size_t)3 * format->height * format->width), *resized = rs_alloc(VALUES);
-    int code = image && resized ? 0 : rs_error_set(err, RS_E_NOMEM, "no memory for an image");
-    if (code == 0)
-        code = rs_resizer_create(&resizer, err);
+    int code = RS_E_NOMEM;
+    if (!image || !resized) {
+        rs_error_set(err, code, "no memory for an image");
+        goto end;
+    }
+    code = rs_resizer_create(&resizer, err);
     if (code == 0)
         code = open_side(&sides[0], &options, err);
     options.pixels = *format;
@@ -117,6 +120,7 @@ int rs_check_pixels(const struct rs_backend *backend, struct rs_device *device, 
         code = open_side(&sides[1], &options, err);
     if (code == 0)
         code = compare(sides, format, resizer, image, resized, err);
+end:
     close_side(&sides[0]);
     close_side(&sides[1]);
     rs_resizer_destroy(resizer);
