@@ -13,7 +13,7 @@
 #include "backend.h"
 #include <stdint.h>
 
-#define RS_PLUGIN_VERSION 3u
+#define RS_PLUGIN_VERSION 4u
 #define RS_PLUGIN_ENTRY "rs_backend_plugin"
 
 typedef const struct rs_backend *(*rs_backend_plugin_fn)(uint32_t version);
