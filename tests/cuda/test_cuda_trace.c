@@ -142,7 +142,7 @@ static void test_checks(void **state)
     const struct rs_pixel_format format = {32, 32, true};
     (void)state;
     memset(&rs_host_wishes, 0, sizeof(rs_host_wishes));
-    assert_int_equal(rs_backend_cuda.open(&device, 1, &err), 0);
+    assert_int_equal(rs_backend_cuda.open(&device, &(struct rs_device_options){.threads = 1}, &err), 0);
     if (rs_check_pixels(&rs_backend_cuda, device, RS_PRECISION_FP32, &format, &err) < 0 ||
         rs_check_records(&rs_backend_cuda, device, &err) < 0)
         fail_msg("%s", err.message);
