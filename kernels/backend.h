@@ -34,8 +34,8 @@ struct rs_plan_options {
     enum rs_precision precision;
     enum rs_optimizer optimizer;
     double beta1, beta2, eps; /* Adam: 0.9, 0.999, 1e-8; doubles as in PyTorch, since 1 - beta2 is formed */
-    float momentum;          /* SGD, without dampening */
-    float weight_decay;      /* added to the gradient as PyTorch's Adam and SGD do (L2) */
+    float momentum;           /* SGD, without dampening */
+    float weight_decay;       /* added to the gradient as PyTorch's Adam and SGD do (L2) */
     /* the numbers of samples that steps may have: full batches and a short last one; 0-terminated or full */
     uint32_t train_batches[RS_BATCH_SIZES_MAX];
     uint32_t eval_batches[RS_BATCH_SIZES_MAX];

@@ -1,8 +1,9 @@
 /* loop.h: the event loop of a run, on one thread: wake-ups from other threads, signals, timers, file reads.
  *
  * How it works: a thin skin over libuv. Wake-ups coalesce, so a watcher's callback must drain its channel.
- * Reads are uv_fs_ requests, up to 64 files open at a time and the rest queued; a read is open, read until the length is there, close, as one
- * request object that the caller owns and may use again, so steady state allocates nothing of ours.
+ * Reads are uv_fs_ requests, up to 64 files open at a time and the rest queued; a read is open, read until
+ * the length is there, close, as one request object that the caller owns and may use again, so steady state
+ * allocates nothing of ours.
  *
  * Owner: the creator; everything here but rs_loop_wake runs on the loop's thread. @thread loop, but where
  * said.
