@@ -51,7 +51,7 @@ def single(value):
 def make_optimizer(kind, params, lr, momentum, decay):
     if kind == "sgd":
         return torch.optim.SGD(params, lr, momentum=momentum, weight_decay=decay)
-    return torch.optim.Adam(params, lr, betas=(single(0.9), single(0.999)), eps=single(1e-8), weight_decay=decay)
+    return torch.optim.Adam(params, lr, weight_decay=decay)
 
 
 def flat(values):
