@@ -271,17 +271,16 @@ int rs_train_batch(void *self, struct rs_slot *slot, uint64_t waited_ns, struct 
     struct rs_train *t = self;
     struct rs_batch_input input;
     uint32_t device_slot;
-    if (t->epoch_closing || t->next_ticket - t->first_ticket == RS_DEVICE_SLOTS_MAX)
+    if (t->epoch_closing || t->next_ticket - t->first_ticket == RS_DEVICE_SLOTS_MAX ||
+        !rs_upload_ready(&t->upload))
         return RS_AGAIN;
     struct rs_scheduled_batch plan = rs_schedule_at(t->o.schedule, slot->seq);
     begin_phase(t, plan.epoch);
     rs_lane_begin(t->lane, t->upload_name, plan.seq);
-    if (rs_upload_ready(&t->upload))
-        begin_arrow(t, RS_CAUSE_UPLOAD, plan.seq);
+    begin_arrow(t, RS_CAUSE_UPLOAD, plan.seq);
     int code = rs_upload_begin(&t->upload, slot, &input, &device_slot, err);
     rs_lane_end(t->lane);
-    if (code)
-        return code;
+    RS_TRY(code);
     return t->o.backend->stream ? start_step(t, &plan, device_slot, waited_ns, err)
                                 : run_step(t, &plan, slot, &input, waited_ns, err);
 }

@@ -21,9 +21,8 @@ int rs_upload_begin(struct rs_upload *u, struct rs_slot *slot, struct rs_batch_i
     const struct rs_stream_ops *stream = u->o.backend->stream;
     const struct rs_batch *b = slot->payload;
     uint64_t began = rs_now_ns();
+    RS_ASSERT(rs_upload_ready(u));
     *device_slot = u->next;
-    if (!rs_upload_ready(u))
-        return RS_AGAIN;
     *input = (struct rs_batch_input){.tensor = b->tensor, .labels = b->labels, .count = slot->count};
     rs_slot_hand_over(slot, RS_SLOT_READY, "upload");
     if (stream) {

@@ -34,10 +34,9 @@ struct rs_upload {
 };
 
 void rs_upload_init(struct rs_upload *upload, const struct rs_upload_options *options);
-/* Whether begin would find a free device slot; in host memory it always does. */
+/* Whether a device slot is free, without which begin may not be called; in host memory there always is. */
 bool rs_upload_ready(const struct rs_upload *upload);
-/* 0: input names what the step reads, *device_slot the device slot (0 in host memory); RS_AGAIN: no device
- * slot is free. */
+/* input names what the step reads, *device_slot the device slot (0 in host memory). Errors: the backend's. */
 int rs_upload_begin(struct rs_upload *upload, struct rs_slot *slot, struct rs_batch_input *input,
                     uint32_t *device_slot, struct rs_error *err);
 /* Host memory: the step is done with slot. With device memory nothing: poll does it. */

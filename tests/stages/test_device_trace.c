@@ -58,7 +58,7 @@ static const struct trace_arrow *arrow(const struct trace *t, int64_t id)
 static void check_batch(const struct trace *t, int64_t batch)
 {
     static const char *const names[] = {"copy to device", "input", "step", "copy to host"};
-    const struct trace_span *spans[4], *upload = NULL;
+    const struct trace_span *spans[4];
     for (int i = 0; i < 4; i++) {
         spans[i] = find(t, names[i], batch);
         if (!spans[i]) {
@@ -77,15 +77,13 @@ static void check_batch(const struct trace *t, int64_t batch)
     assert_int_equal(up->end_ns, spans[0]->begin_ns);
     assert_int_equal(step->to, spans[1]->row);
     assert_int_equal(step->end_ns, spans[1]->begin_ns);
-    for (size_t i = 0; i < t->span_count;
-         i++) { /* offers of a batch before there was a free slot precede it */
-        const struct trace_span *s = &t->spans[i];
-        if (strcmp(s->name, "upload") == 0 && s->batch == batch && s->begin_ns <= up->begin_ns &&
-            up->begin_ns <= s->end_ns)
-            upload = s;
-    }
+    uint32_t uploads = 0; /* an offer that finds no free device slot is none */
+    for (size_t i = 0; i < t->span_count; i++)
+        uploads += strcmp(t->spans[i].name, "upload") == 0 && t->spans[i].batch == batch;
+    assert_int_equal(uploads, 1);
+    const struct trace_span *upload = find(t, "upload", batch);
+    assert_true(upload->begin_ns <= up->begin_ns && up->begin_ns <= upload->end_ns);
     const struct trace_span *host = find(t, batch < 6 ? "train" : "validate", batch);
-    assert_non_null(upload);
     assert_true(host && host->begin_ns <= step->begin_ns && step->begin_ns <= host->end_ns);
 }
 
