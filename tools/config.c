@@ -61,14 +61,23 @@ static int set_real(float *field, const struct rs_option *option, const char *te
                         (double)option->real_min, (double)option->real_max);
 }
 
+/* The choice that the first length bytes of text name; false: none. */
+static bool find_choice(const struct rs_option *option, const char *text, size_t length, uint32_t *index)
+{
+    for (uint32_t i = 0; i < RS_CHOICES_MAX && option->choices[i]; i++)
+        if (strlen(option->choices[i]) == length && strncmp(text, option->choices[i], length) == 0) {
+            *index = i;
+            return true;
+        }
+    return false;
+}
+
 static int set_choice(uint32_t *field, const struct rs_option *option, const char *text, struct rs_error *err)
 {
     char words[64] = "";
+    if (find_choice(option, text, strlen(text), field))
+        return RS_OK;
     for (uint32_t i = 0; i < RS_CHOICES_MAX && option->choices[i]; i++) {
-        if (strcmp(text, option->choices[i]) == 0) {
-            *field = i;
-            return RS_OK;
-        }
         size_t used = strlen(words);
         (void)snprintf(words + used, sizeof words - used, "%s%s", i ? ", " : "", option->choices[i]);
     }
@@ -82,11 +91,7 @@ static int set_device(struct rs_device_choice *field, const struct rs_option *op
     char *end = NULL;
     const size_t length = strcspn(text, ":");
     struct rs_device_choice choice = {0};
-    for (; choice.word < RS_CHOICES_MAX && option->choices[choice.word]; choice.word++)
-        if (strlen(option->choices[choice.word]) == length &&
-            strncmp(text, option->choices[choice.word], length) == 0)
-            break;
-    if (choice.word == RS_CHOICES_MAX || !option->choices[choice.word])
+    if (!find_choice(option, text, length, &choice.word))
         return rs_error_set(err, RS_E_USAGE, "--%s %s: one of %s is allowed", option->name, text,
                             option->arg);
     if (text[length] == ':') {
