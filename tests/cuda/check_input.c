@@ -104,7 +104,7 @@ int rs_check_pixels(const struct rs_backend *backend, struct rs_device *device, 
     struct side sides[2] = {{backend, device, NULL, NULL, NULL, NULL, NULL},
                             {backend, device, NULL, NULL, NULL, NULL, NULL}};
     struct rs_plan_options options = {
-        .precision = precision, .beta1 = 0.9f, .beta2 = 0.999f, .eps = 1e-8f, .train_batches = {BATCH}};
+        .precision = precision, .beta1 = 0.9, .beta2 = 0.999, .eps = 1e-8, .train_batches = {BATCH}};
     struct rs_resizer *resizer = NULL;
     uint8_t *image = rs_alloc((size_t)3 * format->height * format->width), *resized = rs_alloc(VALUES);
     int code = RS_E_NOMEM;
@@ -165,7 +165,7 @@ static int record_steps(const struct side *s, struct seen *seen, uint64_t *lost,
 int rs_check_records(const struct rs_backend *backend, struct rs_device *device, struct rs_error *err)
 {
     struct side s = {backend, device, NULL, NULL, NULL, NULL, NULL};
-    const struct rs_plan_options options = {.eps = 1e-8f, .train_batches = {BATCH}};
+    const struct rs_plan_options options = {.eps = 1e-8, .train_batches = {BATCH}};
     struct seen seen = {.began_ns = 0};
     uint64_t lost = 0;
     int code = open_side(&s, &options, err);

@@ -6,6 +6,8 @@
  * - operators: every case of cases.h against ref, fp32 and bf16;
  * - bits: eager against captured, and two runs, bit for bit; short batches among the full ones;
  * - stream: steps through stream.h with all slots in use: the same bits;
+ * - input: pixels resized and normalized by the device against tensors made by the host, bit for bit; its
+ * records;
  * - speed: images a second of the step at batch 64, 512, 1024: bf16, tf32, fp32;
  * - layers: the table of convolution choices at batch 512, bf16;
  * - small: operators without the whole network, for compute-sanitizer, under which that takes too long.

@@ -71,6 +71,19 @@ static void close_scene(struct scene *s)
     rs_backend_cuda.close(s->device);
 }
 
+/* Everything but batches. */
+static void open_plan(struct scene *s, const struct rs_case *c, const struct rs_plan_options *options)
+{
+    memset(s, 0, sizeof(*s));
+    memset(&rs_host_wishes, 0, sizeof(rs_host_wishes));
+    assert_int_equal(rs_backend_cuda.open(&s->device, &(struct rs_device_options){.threads = 1}, &s->err), 0);
+    assert_int_equal(c->build(&s->graph, &s->err), 0);
+    assert_int_equal(rs_state_create(&s->state, s->graph, &s->err), 0);
+    rs_state_init(s->state, 5);
+    assert_int_equal(rs_backend_cuda.compile(s->device, s->graph, options, &s->plan, &s->err), 0);
+    assert_int_equal(rs_backend_cuda.load(s->plan, s->state, &s->err), 0);
+}
+
 static void open_scene_as(struct scene *s, bool steps_are_eager)
 {
     const struct rs_case *c = scene_case();
@@ -80,14 +93,7 @@ static void open_scene_as(struct scene *s, bool steps_are_eager)
                                             .train_batches = {c->batch, c->rest},
                                             .eval_batches = {c->batch},
                                             .eager = steps_are_eager};
-    memset(s, 0, sizeof(*s));
-    memset(&rs_host_wishes, 0, sizeof(rs_host_wishes));
-    assert_int_equal(rs_backend_cuda.open(&s->device, &(struct rs_device_options){.threads = 1}, &s->err), 0);
-    assert_int_equal(c->build(&s->graph, &s->err), 0);
-    assert_int_equal(rs_state_create(&s->state, s->graph, &s->err), 0);
-    rs_state_init(s->state, 5);
-    assert_int_equal(rs_backend_cuda.compile(s->device, s->graph, &options, &s->plan, &s->err), 0);
-    assert_int_equal(rs_backend_cuda.load(s->plan, s->state, &s->err), 0);
+    open_plan(s, c, &options);
     const struct rs_shape in = s->graph->nodes[0].out;
     const size_t pixels = (size_t)in.c * (size_t)in.h * (size_t)in.w;
     for (uint32_t i = 0; i < 4; i++) {
@@ -219,19 +225,12 @@ static void open_pixels(struct scene *s, const struct pixel_case *c, bool on_dev
 {
     struct rs_plan_options options = {.precision = c->precision,
                                       .train_batches = {c->net->batch, c->net->rest},
-                                      .beta1 = 0.9f,
-                                      .beta2 = 0.999f,
-                                      .eps = 1e-8f};
+                                      .beta1 = 0.9,
+                                      .beta2 = 0.999,
+                                      .eps = 1e-8};
     if (on_device)
         options.pixels = c->format;
-    memset(s, 0, sizeof(*s));
-    memset(&rs_host_wishes, 0, sizeof(rs_host_wishes));
-    assert_int_equal(rs_backend_cuda.open(&s->device, &(struct rs_device_options){.threads = 1}, &s->err), 0);
-    assert_int_equal(c->net->build(&s->graph, &s->err), 0);
-    assert_int_equal(rs_state_create(&s->state, s->graph, &s->err), 0);
-    rs_state_init(s->state, 5);
-    assert_int_equal(rs_backend_cuda.compile(s->device, s->graph, &options, &s->plan, &s->err), 0);
-    assert_int_equal(rs_backend_cuda.load(s->plan, s->state, &s->err), 0);
+    open_plan(s, c->net, &options);
     const enum rs_element tensor = c->precision == RS_PRECISION_BF16 ? RS_ELEMENT_BF16 : RS_ELEMENT_F32;
     assert_int_equal(rs_backend_cuda.input_element(s->plan), on_device ? RS_ELEMENT_U8 : tensor);
 }
