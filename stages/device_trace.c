@@ -1,3 +1,4 @@
+/* device_trace.c: a device's records become records of the trace's rows; numbers become batches. */
 #include "device_trace.h"
 
 int rs_device_trace_begin(struct rs_device_trace *trace, const struct rs_backend *backend,

@@ -1,3 +1,4 @@
+/* preprocess.c: the choice of preprocess.h, and its words for people. */
 #include "preprocess.h"
 
 #include "planner.h"

@@ -103,7 +103,8 @@ void rs__blend_row_avx2(const struct rs__weights *weights, size_t output, const 
 
 /* Both results of the normalization, as image.h has them.
  *
- * The vector paths write past the cache where dst is aligned: another core or a device reads the tensor next,
+ * The vector paths of float32, and of bf16 where one instruction rounds, write past the cache where dst is
+ * aligned: another core or a device reads the tensor next,
  * and a run's slots don't fit into a cache, so the lines need not be read first. Each call ends with a fence,
  * so that those stores come before the release that publishes the slot. */
 struct rs__normalizer {
