@@ -1,9 +1,9 @@
 /* synth.c: pixels of the generated data set.
  *
- * How it works: a picture is a grating, a wave between two colours, crossed by a weaker wave of any
- * direction, with a disc of any colour, under noise. The class is the strong wave's direction (five, 36
- * degrees apart, each swaying by 13) and its colours' family (warm or cool), so a network has to find edges
- * and colours through what means nothing. All of it is drawn from Philox, keyed by (seed, split, index).
+ * How it works: a picture is a grating, a wave between a dark and a light colour of one hue, crossed by a
+ * weaker wave of any direction, with a disc of any colour, under noise. The class is the hue (ten, 36 degrees
+ * apart), and the wave's direction goes with it (five, each swaying by 13 degrees); brightness, saturation,
+ * period and phase mean nothing. All of it is drawn from Philox, keyed by (seed, split, index).
  * Integer arithmetic only, so that every machine and compiler gives the same bytes.
  */
 #include "synth_pvt.h"
@@ -15,7 +15,9 @@
 #define DIRECTIONS 5
 #define SWAY 59      /* tangent of 13 degrees, in 256ths */
 #define SWAY_ANY 256 /* 45 degrees */
-#define LEAN_MAX 30  /* levels */
+#define VIVID_MIN 16 /* levels that a hue moves a channel by */
+#define VIVID_MAX 56
+#define STRAY 10     /* levels that a channel strays by */
 #define PERIOD_MIN 4 /* pixels */
 #define PERIOD_MAX 10
 
@@ -23,10 +25,16 @@
 static const int32_t cosine[DIRECTIONS] = {16384, 13255, 5063, -5063, -13255};
 static const int32_t sine[DIRECTIONS] = {0, 9630, 15582, 15582, 9630};
 
+/* 256 * cos of (36 * label - 120 * channel) degrees, rounded: the channels of a hue, red at 0. */
+static const int32_t hues[RS__SYNTH_CLASSES][3] = {
+    {256, -128, -128}, {207, 27, -234},  {79, 171, -250},  {-79, 250, -171}, {-207, 234, -27},
+    {-256, 128, 128},  {-207, -27, 234}, {-79, -171, 250}, {79, -250, 171},  {207, -234, 27},
+};
+
 /* Named so that byte order is label order. */
 static const char *const names[RS__SYNTH_CLASSES] = {
-    "cool-000", "cool-036", "cool-072", "cool-108", "cool-144",
-    "warm-000", "warm-036", "warm-072", "warm-108", "warm-144",
+    "hue-000", "hue-036", "hue-072", "hue-108", "hue-144",
+    "hue-180", "hue-216", "hue-252", "hue-288", "hue-324",
 };
 
 struct grating {
@@ -66,24 +74,22 @@ static void draw_grating(struct rs_random *random, int32_t direction, int32_t sw
     out->phase = between(random, 0, 65535);
 }
 
-/* A colour that leans to red (warm) or blue (cool). */
-static void draw_colour(struct rs_random *random, int warm, int32_t brightness, int32_t colour[3])
+/* A colour of the label's hue. */
+static void draw_colour(struct rs_random *random, int32_t label, int32_t brightness, int32_t colour[3])
 {
-    int32_t lean = warm ? between(random, 0, LEAN_MAX) : -between(random, 0, LEAN_MAX);
-    colour[0] = brightness + lean;
-    colour[1] = brightness + between(random, -LEAN_MAX, LEAN_MAX);
-    colour[2] = brightness - lean;
+    int32_t vivid = between(random, VIVID_MIN, VIVID_MAX);
+    for (int c = 0; c < 3; c++)
+        colour[c] = brightness + hues[label][c] * vivid / 256 + between(random, -STRAY, STRAY);
 }
 
 static void draw_picture(struct rs_random *random, int32_t label, struct picture *out)
 {
-    int warm = label >= DIRECTIONS;
     draw_grating(random, label % DIRECTIONS, SWAY, &out->strong);
     draw_grating(random, between(random, 0, DIRECTIONS - 1), SWAY_ANY, &out->weak);
     out->weak_share = between(random, 0, 180);
     int32_t middle = between(random, 80, 175), swing = between(random, 8, 40);
-    draw_colour(random, warm, middle - swing, out->dark);
-    draw_colour(random, warm, middle + swing, out->light);
+    draw_colour(random, label, middle - swing, out->dark);
+    draw_colour(random, label, middle + swing, out->light);
     out->disc_x = between(random, 0, SIDE - 1);
     out->disc_y = between(random, 0, SIDE - 1);
     int32_t radius = between(random, 3, 12);
