@@ -12,7 +12,7 @@
 
 #define SIDE ((uint32_t)RS_RESNET_MIN_IMAGE)
 #define VALUES ((size_t)3 * SIDE * SIDE)
-#define BATCH 4u
+#define BATCH 2u
 #define STEPS 5u /* the last ones are captured */
 
 struct side {
