@@ -16,6 +16,9 @@
          */
 #define RS__LINEAR_ROWS 16u
 
+#define RS__LINEAR_OUTPUTS 32u /* logits of a block of the forward pass */
+#define RS__LINEAR_PARTS 8u    /* threads that share a logit's features */
+
 struct rs__linear {
     int bf16;
     uint32_t n, features, classes;
@@ -26,25 +29,37 @@ struct rs__linear {
 
 RS_HD struct rs__grid rs__linear_grid(const struct rs__linear *a)
 {
-    return rs__flat_grid((uint64_t)a->n * a->classes);
+    struct rs__grid grid = rs__flat_grid(1);
+    grid.blocks_x = rs__ceil_div(a->n * a->classes, RS__LINEAR_OUTPUTS);
+    grid.threads = RS__LINEAR_OUTPUTS * RS__LINEAR_PARTS;
+    grid.shared = grid.threads * (uint32_t)sizeof(float);
+    return grid;
 }
 
 RS_HD void rs__linear_0(const struct rs__linear *a, int bf16, struct rs__place place, float *shared)
 {
-    const uint32_t index = rs__flat_index(place), vectors = a->features / RS__VECTOR;
+    const uint32_t index = place.block_x * RS__LINEAR_OUTPUTS + place.thread % RS__LINEAR_OUTPUTS;
+    const uint32_t vectors = a->features / RS__VECTOR, n = index / a->classes, k = index % a->classes;
     float sum[8] = {0, 0, 0, 0, 0, 0, 0, 0}, x[8], w[8];
-    (void)shared;
-    if (index >= a->n * a->classes)
-        return;
-    const uint32_t n = index / a->classes, k = index % a->classes;
-    for (uint32_t v = 0; v < vectors; v++) {
+    for (uint32_t v = place.thread / RS__LINEAR_OUTPUTS; n < a->n && v < vectors; v += RS__LINEAR_PARTS) {
         rs__load(a->x, bf16, (uint64_t)n * vectors + v, x);
         rs__load(a->weight, 0, (uint64_t)k * vectors + v, w);
         for (int i = 0; i < 8; i++)
             sum[i] = fmaf(x[i], w[i], sum[i]);
     }
-    a->logits[index] =
-        ((sum[0] + sum[4]) + (sum[1] + sum[5])) + ((sum[2] + sum[6]) + (sum[3] + sum[7])) + a->bias[k];
+    shared[place.thread] = ((sum[0] + sum[4]) + (sum[1] + sum[5])) + ((sum[2] + sum[6]) + (sum[3] + sum[7]));
+}
+
+RS_HD void rs__linear_1(const struct rs__linear *a, int bf16, struct rs__place place, float *shared)
+{
+    const uint32_t index = place.block_x * RS__LINEAR_OUTPUTS + place.thread;
+    float sum = 0;
+    (void)bf16;
+    if (place.thread >= RS__LINEAR_OUTPUTS || index >= a->n * a->classes)
+        return;
+    for (uint32_t part = 0; part < RS__LINEAR_PARTS; part++)
+        sum += shared[part * RS__LINEAR_OUTPUTS + place.thread];
+    a->logits[index] = sum + a->bias[index % a->classes];
 }
 
 struct rs__linear_back_x {
@@ -89,7 +104,7 @@ struct rs__linear_back_w {
 
 RS_HD struct rs__grid rs__linear_back_w_grid(const struct rs__linear_back_w *a)
 {
-    struct rs__grid grid;
+    struct rs__grid grid = rs__flat_grid(1);
     grid.blocks_x = rs__ceil_div(a->features / RS__VECTOR + 1, RS__LINEAR_LANES);
     grid.blocks_y = a->classes;
     grid.threads = RS__LINEAR_LANES * RS__LINEAR_ROWS;
@@ -198,10 +213,8 @@ struct rs__loss_sum { /* one block */
 
 RS_HD struct rs__grid rs__loss_sum_grid(const struct rs__loss_sum *a)
 {
-    struct rs__grid grid;
+    struct rs__grid grid = rs__flat_grid(1);
     (void)a;
-    grid.blocks_x = 1;
-    grid.blocks_y = 1;
     grid.threads = RS__LOSS_LANES;
     grid.shared = RS__LOSS_LANES * 2 * (uint32_t)sizeof(double);
     return grid;

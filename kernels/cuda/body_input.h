@@ -19,7 +19,18 @@ struct rs__input_shape {
     uint32_t folded;     /* 0 or 1 */
     uint32_t out_h, out_w,
         cp; /* of the value: h, w and padded channels; where folded half of h and w, rounded up */
+    struct rs__divisor by_out_h, by_out_w, by_vectors, by_c; /* of out_h, out_w, cp / 8, c */
 };
+
+/* Fills in the divisors. */
+RS_HD struct rs__input_shape rs__make_input_shape(struct rs__input_shape s)
+{
+    s.by_out_h = rs__make_divisor(s.out_h);
+    s.by_out_w = rs__make_divisor(s.out_w);
+    s.by_vectors = rs__make_divisor(s.cp / RS__VECTOR);
+    s.by_c = rs__make_divisor(s.c);
+    return s;
+}
 
 RS_HD uint64_t rs__input_vectors(const struct rs__input_shape *s)
 {
@@ -35,8 +46,8 @@ RS_HD struct rs__origin rs__find_origin(const struct rs__input_shape *s, const s
                                         uint32_t channel)
 {
     struct rs__origin o;
-    const uint32_t block = channel / s->c; /* of the 2 x 2; 0 where not folded */
-    o.c = channel % s->c;
+    uint32_t block = channel; /* of the 2 x 2; 0 where not folded */
+    o.c = rs__divide(&block, &s->by_c);
     o.y = s->folded ? 2 * pixel->y + block / 2 : pixel->y;
     o.x = s->folded ? 2 * pixel->x + block % 2 : pixel->x;
     o.inside = block < (s->folded ? 4u : 1u) && o.y < s->h && o.x < s->w;
@@ -63,7 +74,7 @@ RS_HD void rs__input_0(const struct rs__input *a, int bf16, struct rs__place pla
     (void)shared;
     if (index >= rs__input_vectors(s))
         return;
-    const struct rs__pixel pixel = rs__find_pixel(index, s->out_h, s->out_w, s->cp / RS__VECTOR);
+    const struct rs__pixel pixel = rs__find_pixel(index, &s->by_out_h, &s->by_out_w, &s->by_vectors);
     for (uint32_t i = 0; i < 8; i++) {
         const struct rs__origin o = rs__find_origin(s, &pixel, pixel.vector * RS__VECTOR + i);
         v[i] = o.inside
@@ -85,78 +96,145 @@ RS_HD uint32_t rs__round_pixel(uint32_t sum)
     return value > 255 ? 255 : value;
 }
 
-struct rs__resize_rows { /* along x: a thread a byte */
+#define RS__COLORS 3u /* of pixels */
+#define RS__RESIZE_ROWS                                                                                      \
+    8u /* that a thread of resize_rows goes down, with its column's weights in registers */
+#define RS__RESIZE_FEW_TAPS 4u /* as many weights as enlarging has: they stay in registers */
+
+struct rs__resize_rows { /* along x: a thread a column of a few rows */
     int bf16;
-    uint32_t n, c, in_h, in_w, out_w;
-    int planar; /* src: n,c,in_h,in_w, else n,in_h,in_w,c */
+    uint32_t n, in_h, in_w, out_w;
+    int planar; /* src: n,3,in_h,in_w, else n,in_h,in_w,3 */
     const uint8_t *src;
-    uint8_t *dst; /* n,c,in_h,out_w */
+    uint8_t *dst; /* n,3,in_h,out_w */
     struct rs__resize_weights weights;
+    struct rs__divisor by_out_w, by_chunks; /* of out_w, of the chunks of rows in in_h */
 };
+
+/* Fills in the divisors. */
+RS_HD struct rs__resize_rows rs__make_resize_rows(struct rs__resize_rows a)
+{
+    a.by_out_w = rs__make_divisor(a.out_w);
+    a.by_chunks = rs__make_divisor(rs__ceil_div(a.in_h, RS__RESIZE_ROWS));
+    return a;
+}
+
+RS_HD uint64_t rs__resize_rows_threads(const struct rs__resize_rows *a)
+{
+    return (uint64_t)a->n * RS__COLORS * a->by_chunks.by * a->out_w;
+}
 
 RS_HD struct rs__grid rs__resize_rows_grid(const struct rs__resize_rows *a)
 {
-    return rs__flat_grid((uint64_t)a->n * a->c * a->in_h * a->out_w);
+    return rs__flat_grid(rs__resize_rows_threads(a));
+}
+
+/* The weighted sum of count pixels, step bytes apart. */
+RS_HD uint8_t rs__resize_sum(const uint8_t *from, uint32_t step, const uint32_t *weights, uint32_t count)
+{
+    uint32_t sum = (uint32_t)1 << 21;
+    for (uint32_t t = 0; t < count; t++)
+        sum += weights[t] * from[(uint64_t)t * step];
+    return (uint8_t)rs__round_pixel(sum);
 }
 
 RS_HD void rs__resize_rows_0(const struct rs__resize_rows *a, int bf16, struct rs__place place, float *shared)
 {
-    uint32_t index = rs__flat_index(place);
+    uint32_t index = rs__flat_index(place), kept[RS__RESIZE_FEW_TAPS];
     (void)bf16, (void)shared;
-    if (index >= (uint64_t)a->n * a->c * a->in_h * a->out_w)
+    if (index >= rs__resize_rows_threads(a))
         return;
-    uint8_t *to = a->dst + index;
-    const uint32_t x = index % a->out_w;
-    index /= a->out_w;
-    const uint32_t y = index % a->in_h, plane = index / a->in_h, n = plane / a->c, c = plane % a->c;
-    const uint32_t step = a->planar ? 1 : a->c;
-    const uint8_t *row = a->planar ? a->src + ((uint64_t)plane * a->in_h + y) * a->in_w
-                                   : a->src + ((uint64_t)n * a->in_h + y) * a->in_w * a->c + c;
-    const uint32_t *fixed = a->weights.fixed + (uint64_t)x * a->weights.taps, first = a->weights.first[x];
-    uint32_t sum = (uint32_t)1 << 21;
-    for (uint32_t t = 0; t < a->weights.count[x]; t++)
-        sum += fixed[t] * row[(uint64_t)(first + t) * step];
-    *to = (uint8_t)rs__round_pixel(sum);
+    const uint32_t x = rs__divide(&index, &a->by_out_w), chunk = rs__divide(&index, &a->by_chunks);
+    const uint32_t plane = index, n = plane / RS__COLORS, c = plane % RS__COLORS;
+    const uint32_t step = a->planar ? 1 : RS__COLORS, stride = a->in_w * step;
+    const uint32_t begin = chunk * RS__RESIZE_ROWS, count = a->weights.count[x];
+    const uint32_t rows = a->in_h - begin < RS__RESIZE_ROWS ? a->in_h - begin : RS__RESIZE_ROWS;
+    const uint32_t *fixed = a->weights.fixed + (uint64_t)x * a->weights.taps;
+    const uint8_t *from =
+        a->src +
+        (a->planar ? (uint64_t)plane * a->in_h * a->in_w : (uint64_t)n * a->in_h * a->in_w * RS__COLORS + c) +
+        (uint64_t)begin * stride + (uint64_t)a->weights.first[x] * step;
+    uint8_t *to = a->dst + ((uint64_t)plane * a->in_h + begin) * a->out_w + x;
+    const int few = count <= RS__RESIZE_FEW_TAPS;
+    RS_UNROLL
+    for (uint32_t t = 0; t < RS__RESIZE_FEW_TAPS; t++)
+        kept[t] = t < count ? fixed[t] : 0;
+    for (uint32_t y = 0; y < rows; y++) {
+        const uint8_t *row = from + (uint64_t)y * stride;
+        uint32_t sum = (uint32_t)1 << 21;
+        RS_UNROLL
+        for (uint32_t t = 0; few && t < RS__RESIZE_FEW_TAPS; t++)
+            sum += t < count ? kept[t] * row[(size_t)t * step] : 0;
+        to[(uint64_t)y * a->out_w] =
+            few ? (uint8_t)rs__round_pixel(sum) : rs__resize_sum(row, step, fixed, count);
+    }
 }
 
-struct rs__resize_columns { /* along y, normalize, layout: a thread a vector of the value */
+struct rs__resize_columns { /* along y, normalize, layout: a thread a pixel of the value */
     int bf16;
-    struct rs__input_shape shape; /* h and w: after resizing */
+    struct rs__input_shape shape; /* h and w: after resizing; c is 3 */
     uint32_t in_h;
-    const uint8_t *src; /* n,c,in_h,w */
+    const uint8_t *src; /* n,3,in_h,w */
     void *dst;
     struct rs__resize_weights weights;
 };
 
+RS_HD uint64_t rs__resize_columns_threads(const struct rs__input_shape *s)
+{
+    return (uint64_t)s->n * s->out_h * s->out_w;
+}
+
 RS_HD struct rs__grid rs__resize_columns_grid(const struct rs__resize_columns *a)
 {
-    return rs__flat_grid(rs__input_vectors(&a->shape));
+    return rs__flat_grid(rs__resize_columns_threads(&a->shape));
+}
+
+/* Pixels (y, x) and (y, x + 1) of picture n, three colors each; the second one only where two. */
+RS_HD void rs__resize_pair(const struct rs__resize_columns *a, uint32_t n, uint32_t y, uint32_t x, int two,
+                           float v[2 * RS__COLORS])
+{
+    const struct rs__input_shape *s = &a->shape;
+    const uint32_t count = a->weights.count[y];
+    const uint32_t *fixed = a->weights.fixed + (uint64_t)y * a->weights.taps;
+    const uint64_t plane = (uint64_t)a->in_h * s->w;
+    const uint8_t *from =
+        a->src + (uint64_t)n * RS__COLORS * plane + (uint64_t)a->weights.first[y] * s->w + x;
+    uint32_t sums[2 * RS__COLORS];
+    for (uint32_t i = 0; i < 2 * RS__COLORS; i++)
+        sums[i] = (uint32_t)1 << 21;
+    for (uint32_t t = 0; t < count; t++, from += s->w) {
+        const uint32_t weight = fixed[t];
+        for (uint32_t c = 0; c < RS__COLORS; c++) {
+            sums[c] += weight * from[c * plane];
+            if (two)
+                sums[RS__COLORS + c] += weight * from[c * plane + 1];
+        }
+    }
+    for (uint32_t i = 0; i < 2 * RS__COLORS; i++)
+        v[i] = i < RS__COLORS || two ? ((float)rs__round_pixel(sums[i]) / 255.0f - 0.5f) / 0.5f : 0;
 }
 
 RS_HD void rs__resize_columns_0(const struct rs__resize_columns *a, int bf16, struct rs__place place,
                                 float *shared)
 {
     const struct rs__input_shape *s = &a->shape;
-    const uint32_t index = rs__flat_index(place);
-    float v[8];
+    uint32_t index = rs__flat_index(place);
+    const uint64_t at = (uint64_t)index * (s->folded ? 2 : 1);
+    float v[16] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0};
     (void)shared;
-    if (index >= rs__input_vectors(s))
+    if (index >= rs__resize_columns_threads(s))
         return;
-    const struct rs__pixel pixel = rs__find_pixel(index, s->out_h, s->out_w, s->cp / RS__VECTOR);
-    for (uint32_t i = 0; i < 8; i++) {
-        const struct rs__origin o = rs__find_origin(s, &pixel, pixel.vector * RS__VECTOR + i);
-        v[i] = 0;
-        if (!o.inside)
-            continue;
-        const uint32_t *fixed = a->weights.fixed + (uint64_t)o.y * a->weights.taps,
-                       first = a->weights.first[o.y];
-        const uint8_t *column = a->src + (((uint64_t)pixel.n * s->c + o.c) * a->in_h + first) * s->w + o.x;
-        uint32_t sum = (uint32_t)1 << 21;
-        for (uint32_t t = 0; t < a->weights.count[o.y]; t++)
-            sum += fixed[t] * column[(uint64_t)t * s->w];
-        v[i] = ((float)rs__round_pixel(sum) / 255.0f - 0.5f) / 0.5f;
+    const uint32_t x = rs__divide(&index, &s->by_out_w), y = rs__divide(&index, &s->by_out_h);
+    if (!s->folded) {
+        rs__resize_pair(a, index, y, x, 0, v);
+        rs__store(a->dst, bf16, at, v);
+        return;
     }
-    rs__store(a->dst, bf16, index, v);
+    rs__resize_pair(a, index, 2 * y, 2 * x, 2 * x + 1 < s->w, v);
+    if (2 * y + 1 < s->h)
+        rs__resize_pair(a, index, 2 * y + 1, 2 * x, 2 * x + 1 < s->w, v + (size_t)2 * RS__COLORS);
+    rs__store(a->dst, bf16, at, v);
+    rs__store(a->dst, bf16, at + 1, v + RS__VECTOR);
 }
 
 #endif

@@ -16,10 +16,15 @@
 
 #include "hd.h"
 
-#define RS__CHUNKS_MAX 512u  /* partial sums of a channel */
-#define RS__FINISH_LANES 16u /* threads that share a channel's chunks */
-#define RS__FINISH_CHANNELS 32u
+#define RS__CHUNKS_MAX                                                                                       \
+    256u /* partial sums of a channel: two blocks a multiprocessor of the largest devices */
+#define RS__FINISH_LANES 32u /* threads that share a channel's chunks */
+#define RS__FINISH_CHANNELS 16u
 #define RS__FINISH_PLANE ((size_t)RS__FINISH_CHANNELS * RS__FINISH_LANES) /* a block's sums of one kind */
+#define RS__FINISH_LOADS 4u /* under way at once, of each kind */
+#define RS__NORM_ROWS 4u    /* likewise, of norm_sums */
+#define RS__APPLY_ROWS 2u   /* likewise, of apply */
+#define RS__BACK_ROWS 2u    /* likewise, of the backward kernels */
 
 struct rs__norm_sums {
     int bf16;
@@ -30,34 +35,46 @@ struct rs__norm_sums {
 
 RS_HD struct rs__tile rs__norm_tile(uint32_t rows, uint32_t cp)
 {
-    return rs__make_tile(rows, cp, 16, RS__CHUNKS_MAX);
+    return rs__make_tile(rows, cp, 4, RS__CHUNKS_MAX);
 }
 
-/* Sums of a block: planes of tile.rows x tile.lanes x 8 floats. */
+/* A block's sums in shared memory: planes x 8 x rows x lanes floats, where each of the 8 is padded by lanes
+ * so that neither writing nor adding meets in a bank. */
+RS_HD uint32_t rs__sums_pitch(const struct rs__tile *tile)
+{
+    return (tile->rows + 1) * tile->lanes;
+}
+
 RS_HD uint32_t rs__sums_bytes(const struct rs__tile *tile, uint32_t planes)
 {
-    return planes * tile->rows * tile->lanes * RS__VECTOR * (uint32_t)sizeof(float);
+    return planes * RS__VECTOR * rs__sums_pitch(tile) * (uint32_t)sizeof(float);
 }
 
-/* Column i of a block's lanes x 8, added over its rows. */
-RS_HD float rs__sum_rows(const struct rs__tile *tile, const float *plane, uint32_t i)
+/* A thread's sums of one plane. */
+RS_HD void rs__keep_sums(struct rs__place place, uint32_t plane, const float sums[8], float *shared)
 {
-    const uint32_t width = tile->lanes * RS__VECTOR;
-    float sum = 0;
-    for (uint32_t row = 0; row < tile->rows; row++)
-        sum += plane[row * width + i];
-    return sum;
+    const uint32_t pitch = rs__sums_pitch(&place.grid->tile);
+    for (uint32_t i = 0; i < RS__VECTOR; i++)
+        shared[(plane * RS__VECTOR + i) * pitch + place.thread] = sums[i];
 }
 
-/* Writes a block's sums of one plane. */
-RS_HD void rs__write_partial(const struct rs__tile *tile, struct rs__place place, const float *shared,
-                             uint32_t cp, float *partial)
+/* Adds a block's sums over its rows and writes them, planes of chunks x cp. */
+RS_HD void rs__write_partial(struct rs__place place, uint32_t planes, const float *shared, uint32_t cp,
+                             float *partial)
 {
-    const uint32_t width = tile->lanes * RS__VECTOR;
-    for (uint32_t i = place.thread; i < width; i += tile->lanes * tile->rows) {
-        const uint32_t channel = place.block_y * width + i;
+    const struct rs__tile *tile = &place.grid->tile;
+    const uint32_t pitch = rs__sums_pitch(tile);
+    for (uint32_t item = place.thread; item < planes * RS__VECTOR * tile->lanes;
+         item += place.grid->threads) {
+        uint32_t kind = item; /* plane * 8 + i */
+        const uint32_t lane = rs__divide(&kind, &tile->by_lanes);
+        const uint32_t plane = kind / RS__VECTOR, i = kind % RS__VECTOR;
+        const uint32_t channel = (place.block_y * tile->lanes + lane) * RS__VECTOR + i;
+        float sum = 0;
+        for (uint32_t row = 0; row < tile->rows; row++)
+            sum += shared[kind * pitch + row * tile->lanes + lane];
         if (channel < cp)
-            partial[(uint64_t)place.block_x * cp + channel] = rs__sum_rows(tile, shared, i);
+            partial[((uint64_t)plane * tile->chunks + place.block_x) * cp + channel] = sum;
     }
 }
 
@@ -69,57 +86,75 @@ RS_HD struct rs__grid rs__norm_sums_grid(const struct rs__norm_sums *a)
 
 RS_HD void rs__norm_sums_0(const struct rs__norm_sums *a, int bf16, struct rs__place place, float *shared)
 {
-    const struct rs__tile tile = rs__norm_tile(a->rows, a->cp);
-    const struct rs__spot spot = rs__find_spot(&tile, place, a->rows);
-    const uint32_t vectors = a->cp / RS__VECTOR, plane = tile.rows * tile.lanes * RS__VECTOR;
-    float pivot[8], sum[8] = {0, 0, 0, 0, 0, 0, 0, 0}, square[8] = {0, 0, 0, 0, 0, 0, 0, 0}, v[8];
+    const struct rs__spot spot = rs__find_spot(place, a->rows);
+    const uint32_t vectors = a->cp / RS__VECTOR, step = place.grid->tile.rows;
+    float sum[8] = {0, 0, 0, 0, 0, 0, 0, 0}, square[8] = {0, 0, 0, 0, 0, 0, 0, 0}, pivot[8], v[8];
     if (spot.vector < vectors) {
         rs__load(a->x, bf16, spot.vector, pivot);
-        for (uint32_t row = spot.begin; row < spot.end; row += tile.rows) {
-            rs__load(a->x, bf16, (uint64_t)row * vectors + spot.vector, v);
-            for (int i = 0; i < 8; i++) {
-                const float d = v[i] - pivot[i];
-                sum[i] += d;
-                square[i] = fmaf(d, d, square[i]);
+        for (uint32_t row = spot.begin; row < spot.end; row += RS__NORM_ROWS * step) {
+            struct rs__raw raw[RS__NORM_ROWS];
+            RS_UNROLL
+            for (uint32_t k = 0; k < RS__NORM_ROWS; k++) /* past the end: the pivot, which adds nothing */
+                rs__fetch(a->x, bf16,
+                          (row + k * step < spot.end ? (uint64_t)(row + k * step) * vectors : 0) +
+                              spot.vector,
+                          &raw[k]);
+            RS_UNROLL
+            for (uint32_t k = 0; k < RS__NORM_ROWS; k++) {
+                rs__unpack(&raw[k], bf16, v);
+                for (int i = 0; i < 8; i++) {
+                    const float d = v[i] - pivot[i];
+                    sum[i] += d;
+                    square[i] = fmaf(d, d, square[i]);
+                }
             }
         }
     }
-    for (uint32_t i = 0; i < 8; i++) {
-        shared[place.thread * RS__VECTOR + i] = sum[i];
-        shared[plane + place.thread * RS__VECTOR + i] = square[i];
-    }
+    rs__keep_sums(place, 0, sum, shared);
+    rs__keep_sums(place, 1, square, shared);
 }
 
 RS_HD void rs__norm_sums_1(const struct rs__norm_sums *a, int bf16, struct rs__place place, float *shared)
 {
-    const struct rs__tile tile = rs__norm_tile(a->rows, a->cp);
-    const uint32_t plane = tile.rows * tile.lanes * RS__VECTOR;
     (void)bf16;
-    rs__write_partial(&tile, place, shared, a->cp, a->partial);
-    rs__write_partial(&tile, place, shared + plane, a->cp, a->partial + (uint64_t)tile.chunks * a->cp);
+    rs__write_partial(place, 2, shared, a->cp, a->partial);
 }
 
-/* The chunks of a finish kernel: 32 channels by 16 lanes, each adding every sixteenth chunk; then lane 0 adds
- * the lanes. */
-RS_HD struct rs__grid rs__finish_grid(uint32_t cp, uint32_t planes)
+/* The chunks of a finish kernel: 16 channels by 32 lanes, each adding every 32nd chunk; then lane 0 adds the
+ * lanes. The tile is that of the kernel that wrote the chunks. */
+RS_HD struct rs__grid rs__finish_grid(uint32_t rows, uint32_t cp, uint32_t planes)
 {
-    struct rs__grid grid;
+    struct rs__grid grid = rs__flat_grid(1);
     grid.blocks_x = rs__ceil_div(cp, RS__FINISH_CHANNELS);
-    grid.blocks_y = 1;
     grid.threads = RS__FINISH_CHANNELS * RS__FINISH_LANES;
     grid.shared = planes * grid.threads * (uint32_t)sizeof(double);
+    grid.tile = rs__norm_tile(rows, cp);
     return grid;
 }
 
-RS_HD void rs__finish_lane(const float *partial, uint32_t chunks, uint32_t cp, struct rs__place place,
+/* planes: 3 at most. */
+RS_HD void rs__finish_lane(const float *partial, uint32_t cp, uint32_t planes, struct rs__place place,
                            double *shared)
 {
     const uint32_t channel = place.block_x * RS__FINISH_CHANNELS + place.thread % RS__FINISH_CHANNELS;
-    double sum = 0;
+    const uint32_t chunks = place.grid->tile.chunks;
+    double sums[3] = {0, 0, 0};
     for (uint32_t chunk = place.thread / RS__FINISH_CHANNELS; channel < cp && chunk < chunks;
-         chunk += RS__FINISH_LANES)
-        sum += (double)partial[(uint64_t)chunk * cp + channel];
-    shared[place.thread] = sum;
+         chunk += RS__FINISH_LOADS * RS__FINISH_LANES) {
+        float v[RS__FINISH_LOADS][3];
+        RS_UNROLL
+        for (uint32_t k = 0; k < RS__FINISH_LOADS; k++)
+            for (uint32_t p = 0; p < planes; p++) {
+                const uint32_t at = chunk + k * RS__FINISH_LANES;
+                v[k][p] = at < chunks ? partial[((uint64_t)p * chunks + at) * cp + channel] : 0;
+            }
+        RS_UNROLL
+        for (uint32_t k = 0; k < RS__FINISH_LOADS; k++)
+            for (uint32_t p = 0; p < planes; p++)
+                sums[p] += (double)v[k][p];
+    }
+    for (uint32_t p = 0; p < planes; p++)
+        shared[p * RS__FINISH_PLANE + place.thread] = sums[p];
 }
 
 /* For a thread of lane 0. */
@@ -142,17 +177,13 @@ struct rs__norm_finish {
 
 RS_HD struct rs__grid rs__norm_finish_grid(const struct rs__norm_finish *a)
 {
-    return rs__finish_grid(a->cp, 2);
+    return rs__finish_grid(a->rows, a->cp, 2);
 }
 
 RS_HD void rs__norm_finish_0(const struct rs__norm_finish *a, int bf16, struct rs__place place, float *shared)
 {
-    const struct rs__tile tile = rs__norm_tile(a->rows, a->cp);
-    double *sums = (double *)(void *)shared;
     (void)bf16;
-    rs__finish_lane(a->partial, tile.chunks, a->cp, place, sums);
-    rs__finish_lane(a->partial + (uint64_t)tile.chunks * a->cp, tile.chunks, a->cp, place,
-                    sums + RS__FINISH_PLANE);
+    rs__finish_lane(a->partial, a->cp, 2, place, (double *)(void *)shared);
 }
 
 RS_HD float rs__inverse_deviation(float variance)
@@ -264,9 +295,8 @@ RS_HD struct rs__grid rs__apply_grid(const struct rs__apply *a)
 
 RS_HD void rs__apply_0(const struct rs__apply *a, int bf16, struct rs__place place, float *shared)
 {
-    const struct rs__tile tile = rs__apply_tile(a->rows, a->cp);
-    const struct rs__spot spot = rs__find_spot(&tile, place, a->rows);
-    const uint32_t vectors = a->cp / RS__VECTOR;
+    const struct rs__spot spot = rs__find_spot(place, a->rows);
+    const uint32_t vectors = a->cp / RS__VECTOR, step = place.grid->tile.rows;
     struct rs__norm_vector norm;
     float x_bias[8] = {0, 0, 0, 0, 0, 0, 0, 0}, add_bias[8] = {0, 0, 0, 0, 0, 0, 0, 0};
     (void)shared;
@@ -277,19 +307,33 @@ RS_HD void rs__apply_0(const struct rs__apply *a, int bf16, struct rs__place pla
         rs__load(a->x_bias, 0, spot.vector, x_bias);
     if (a->add_bias)
         rs__load(a->add_bias, 0, spot.vector, add_bias);
-    for (uint32_t row = spot.begin; row < spot.end; row += tile.rows) {
-        const uint64_t at = (uint64_t)row * vectors + spot.vector;
-        float v[8], other[8] = {0, 0, 0, 0, 0, 0, 0, 0};
-        rs__load(a->x, bf16, at, v);
-        if (a->add)
-            rs__load(a->add, bf16, at, other);
-        for (int i = 0; i < 8; i++) {
-            float value = a->norm.mean ? rs__normalized(&norm, i, v[i]) : v[i] + x_bias[i];
-            value = a->relu_norm ? rs__relu(value) : value;
-            value = a->add ? value + (other[i] + add_bias[i]) : value;
-            v[i] = a->relu_sum ? rs__relu(value) : value;
+    for (uint32_t row = spot.begin; row < spot.end; row += RS__APPLY_ROWS * step) {
+        struct rs__raw x[RS__APPLY_ROWS], add[RS__APPLY_ROWS];
+        RS_UNROLL
+        for (uint32_t k = 0; k < RS__APPLY_ROWS; k++) {
+            const uint64_t at = (uint64_t)(row + k * step) * vectors + spot.vector;
+            if (row + k * step >= spot.end)
+                continue;
+            rs__fetch(a->x, bf16, at, &x[k]);
+            if (a->add)
+                rs__fetch(a->add, bf16, at, &add[k]);
         }
-        rs__store(a->y, bf16, at, v);
+        RS_UNROLL
+        for (uint32_t k = 0; k < RS__APPLY_ROWS; k++) {
+            float v[8], other[8] = {0, 0, 0, 0, 0, 0, 0, 0};
+            if (row + k * step >= spot.end)
+                continue;
+            rs__unpack(&x[k], bf16, v);
+            if (a->add)
+                rs__unpack(&add[k], bf16, other);
+            for (int i = 0; i < 8; i++) {
+                float value = a->norm.mean ? rs__normalized(&norm, i, v[i]) : v[i] + x_bias[i];
+                value = a->relu_norm ? rs__relu(value) : value;
+                value = a->add ? value + (other[i] + add_bias[i]) : value;
+                v[i] = a->relu_sum ? rs__relu(value) : value;
+            }
+            rs__store(a->y, bf16, (uint64_t)(row + k * step) * vectors + spot.vector, v);
+        }
     }
 }
 
@@ -303,28 +347,44 @@ struct rs__back { /* of apply: what all of its backward kernels see */
     int relu_norm, relu_sum;
 };
 
+struct rs__back_row { /* a vector of what they read */
+    struct rs__raw dy1, dy2, y, x;
+};
+
+RS_HD void rs__back_fetch(const struct rs__back *b, int bf16, uint64_t at, struct rs__back_row *row)
+{
+    rs__fetch(b->dy1, bf16, at, &row->dy1);
+    if (b->dy2)
+        rs__fetch(b->dy2, bf16, at, &row->dy2);
+    if (b->relu_sum)
+        rs__fetch(b->y, bf16, at, &row->y);
+    if (b->norm.mean)
+        rs__fetch(b->x, bf16, at, &row->x);
+}
+
 /* The gradient before the addition: dy where y > 0. */
-RS_HD void rs__back_sum_gradient(const struct rs__back *b, int bf16, uint64_t at, float g[8])
+RS_HD void rs__back_sum_gradient(const struct rs__back *b, int bf16, const struct rs__back_row *row,
+                                 float g[8])
 {
     float other[8], y[8];
-    rs__load(b->dy1, bf16, at, g);
+    rs__unpack(&row->dy1, bf16, g);
     if (b->dy2) {
-        rs__load(b->dy2, bf16, at, other);
+        rs__unpack(&row->dy2, bf16, other);
         for (int i = 0; i < 8; i++)
             g[i] += other[i];
     }
     if (b->relu_sum) {
-        rs__load(b->y, bf16, at, y);
+        rs__unpack(&row->y, bf16, y);
         for (int i = 0; i < 8; i++)
             g[i] = y[i] <= 0 ? 0 : g[i];
     }
 }
 
-/* Then before the norm: where the norm's result is above 0. x: loaded here, for the caller too. */
-RS_HD void rs__back_norm_gradient(const struct rs__back *b, int bf16, uint64_t at,
+/* Then before the norm: where the norm's result is above 0. x: for the caller too. */
+RS_HD void rs__back_norm_gradient(const struct rs__back *b, int bf16, const struct rs__back_row *row,
                                   const struct rs__norm_vector *norm, float g[8], float x[8])
 {
-    rs__load(b->x, bf16, at, x);
+    rs__unpack(&row->x, bf16, x);
     for (int i = 0; i < 8; i++)
         if (b->relu_norm)
             g[i] = rs__normalized(norm, i, x[i]) <= 0 ? 0 : g[i];
@@ -347,48 +407,53 @@ RS_HD struct rs__grid rs__back_sums_grid(const struct rs__back_sums *a)
 RS_HD void rs__back_sums_0(const struct rs__back_sums *a, int bf16, struct rs__place place, float *shared)
 {
     const struct rs__back *b = &a->back;
-    const struct rs__tile tile = rs__norm_tile(b->rows, b->cp);
-    const struct rs__spot spot = rs__find_spot(&tile, place, b->rows);
-    const uint32_t vectors = b->cp / RS__VECTOR, plane = tile.rows * tile.lanes * RS__VECTOR;
+    const struct rs__spot spot = rs__find_spot(place, b->rows);
+    const uint32_t vectors = b->cp / RS__VECTOR, step = place.grid->tile.rows;
     float sum[8] = {0, 0, 0, 0, 0, 0, 0, 0}, dot[8] = {0, 0, 0, 0, 0, 0, 0, 0},
           all[8] = {0, 0, 0, 0, 0, 0, 0, 0};
     struct rs__norm_vector norm;
     rs__load_norm(&b->norm, spot.vector < vectors ? spot.vector : 0,
                   &norm); /* an idle thread's too: it meets the others */
-    for (uint32_t row = spot.begin; spot.vector < vectors && row < spot.end; row += tile.rows) {
-        const uint64_t at = (uint64_t)row * vectors + spot.vector;
-        float g[8], x[8];
-        rs__back_sum_gradient(b, bf16, at, g);
-        if (a->g) { /* from here on what others will read */
-            rs__store(a->g, bf16, at, g);
+    for (uint32_t row = spot.begin; spot.vector < vectors && row < spot.end; row += RS__BACK_ROWS * step) {
+        struct rs__back_row read[RS__BACK_ROWS];
+        RS_UNROLL
+        for (uint32_t k = 0; k < RS__BACK_ROWS; k++)
+            if (row + k * step < spot.end)
+                rs__back_fetch(b, bf16, (uint64_t)(row + k * step) * vectors + spot.vector, &read[k]);
+        RS_UNROLL
+        for (uint32_t k = 0; k < RS__BACK_ROWS; k++) {
+            float g[8], x[8];
+            if (row + k * step >= spot.end)
+                continue;
+            rs__back_sum_gradient(b, bf16, &read[k], g);
+            if (a->g) { /* from here on what others will read */
+                rs__store(a->g, bf16, (uint64_t)(row + k * step) * vectors + spot.vector, g);
+                for (int i = 0; i < 8; i++)
+                    g[i] = rs__stored(bf16, g[i]);
+            }
             for (int i = 0; i < 8; i++)
-                g[i] = rs__stored(bf16, g[i]);
-        }
-        for (int i = 0; i < 8; i++)
-            all[i] += g[i];
-        if (!b->norm.mean)
-            continue;
-        rs__back_norm_gradient(b, bf16, at, &norm, g, x);
-        for (int i = 0; i < 8; i++) {
-            sum[i] += g[i];
-            dot[i] = fmaf(g[i], x[i] - norm.mean[i], dot[i]);
+                all[i] += g[i];
+            if (!b->norm.mean)
+                continue;
+            rs__back_norm_gradient(b, bf16, &read[k], &norm, g, x);
+            for (int i = 0; i < 8; i++) {
+                sum[i] += g[i];
+                dot[i] = fmaf(g[i], x[i] - norm.mean[i], dot[i]);
+            }
         }
     }
-    for (uint32_t i = 0; a->partial && i < 8; i++) {
-        shared[place.thread * RS__VECTOR + i] = sum[i];
-        shared[plane + place.thread * RS__VECTOR + i] = dot[i];
-        shared[2 * plane + place.thread * RS__VECTOR + i] = all[i];
-    }
+    if (!a->partial)
+        return;
+    rs__keep_sums(place, 0, sum, shared);
+    rs__keep_sums(place, 1, dot, shared);
+    rs__keep_sums(place, 2, all, shared);
 }
 
 RS_HD void rs__back_sums_1(const struct rs__back_sums *a, int bf16, struct rs__place place, float *shared)
 {
-    const struct rs__tile tile = rs__norm_tile(a->back.rows, a->back.cp);
-    const uint32_t plane = tile.rows * tile.lanes * RS__VECTOR;
     (void)bf16;
-    for (uint32_t p = 0; a->partial && p < 3; p++)
-        rs__write_partial(&tile, place, shared + (size_t)p * plane, a->back.cp,
-                          a->partial + (uint64_t)p * tile.chunks * a->back.cp);
+    if (a->partial)
+        rs__write_partial(place, 3, shared, a->back.cp, a->partial);
 }
 
 struct rs__back_finish {
@@ -403,17 +468,13 @@ struct rs__back_finish {
 
 RS_HD struct rs__grid rs__back_finish_grid(const struct rs__back_finish *a)
 {
-    return rs__finish_grid(a->cp, 3);
+    return rs__finish_grid(a->rows, a->cp, 3);
 }
 
 RS_HD void rs__back_finish_0(const struct rs__back_finish *a, int bf16, struct rs__place place, float *shared)
 {
-    const struct rs__tile tile = rs__norm_tile(a->rows, a->cp);
-    double *sums = (double *)(void *)shared;
     (void)bf16;
-    for (uint32_t p = 0; p < 3; p++)
-        rs__finish_lane(a->partial + (uint64_t)p * tile.chunks * a->cp, tile.chunks, a->cp, place,
-                        sums + p * RS__FINISH_PLANE);
+    rs__finish_lane(a->partial, a->cp, 3, place, (double *)(void *)shared);
 }
 
 RS_HD void rs__back_finish_1(const struct rs__back_finish *a, int bf16, struct rs__place place, float *shared)
@@ -456,9 +517,8 @@ RS_HD struct rs__grid rs__back_apply_grid(const struct rs__back_apply *a)
 RS_HD void rs__back_apply_0(const struct rs__back_apply *a, int bf16, struct rs__place place, float *shared)
 {
     const struct rs__back *b = &a->back;
-    const struct rs__tile tile = rs__apply_tile(b->rows, b->cp);
-    const struct rs__spot spot = rs__find_spot(&tile, place, b->rows);
-    const uint32_t vectors = b->cp / RS__VECTOR;
+    const struct rs__spot spot = rs__find_spot(place, b->rows);
+    const uint32_t vectors = b->cp / RS__VECTOR, step = place.grid->tile.rows;
     struct rs__norm_vector norm;
     float scale[8], mean_gradient[8], slope[8];
     (void)shared;
@@ -468,14 +528,23 @@ RS_HD void rs__back_apply_0(const struct rs__back_apply *a, int bf16, struct rs_
     rs__load(a->coefficients, 0, spot.vector, scale);
     rs__load(a->coefficients + b->cp, 0, spot.vector, mean_gradient);
     rs__load(a->coefficients + (size_t)2 * b->cp, 0, spot.vector, slope);
-    for (uint32_t row = spot.begin; row < spot.end; row += tile.rows) {
-        const uint64_t at = (uint64_t)row * vectors + spot.vector;
-        float g[8], x[8];
-        rs__back_sum_gradient(b, bf16, at, g);
-        rs__back_norm_gradient(b, bf16, at, &norm, g, x);
-        for (int i = 0; i < 8; i++)
-            g[i] = scale[i] * (g[i] - mean_gradient[i] - (x[i] - norm.mean[i]) * slope[i]);
-        rs__store(a->dx, bf16, at, g);
+    for (uint32_t row = spot.begin; row < spot.end; row += RS__BACK_ROWS * step) {
+        struct rs__back_row read[RS__BACK_ROWS];
+        RS_UNROLL
+        for (uint32_t k = 0; k < RS__BACK_ROWS; k++)
+            if (row + k * step < spot.end)
+                rs__back_fetch(b, bf16, (uint64_t)(row + k * step) * vectors + spot.vector, &read[k]);
+        RS_UNROLL
+        for (uint32_t k = 0; k < RS__BACK_ROWS; k++) {
+            float g[8], x[8];
+            if (row + k * step >= spot.end)
+                continue;
+            rs__back_sum_gradient(b, bf16, &read[k], g);
+            rs__back_norm_gradient(b, bf16, &read[k], &norm, g, x);
+            for (int i = 0; i < 8; i++)
+                g[i] = scale[i] * (g[i] - mean_gradient[i] - (x[i] - norm.mean[i]) * slope[i]);
+            rs__store(a->dx, bf16, (uint64_t)(row + k * step) * vectors + spot.vector, g);
+        }
     }
 }
 

@@ -15,7 +15,20 @@ struct rs__window {
     uint32_t n, h, w, cp; /* of x */
     uint32_t p, q;        /* height and width of y */
     uint32_t kernel, stride;
+    struct rs__divisor by_vectors, by_h, by_w, by_p, by_q, by_stride; /* of the numbers above */
 };
+
+/* Fills in the divisors. */
+RS_HD struct rs__window rs__make_window(struct rs__window s)
+{
+    s.by_vectors = rs__make_divisor(s.cp / RS__VECTOR);
+    s.by_h = rs__make_divisor(s.h);
+    s.by_w = rs__make_divisor(s.w);
+    s.by_p = rs__make_divisor(s.p);
+    s.by_q = rs__make_divisor(s.q);
+    s.by_stride = rs__make_divisor(s.stride);
+    return s;
+}
 
 RS_HD uint64_t rs__window_out(const struct rs__window *s)
 {
@@ -31,15 +44,14 @@ struct rs__pixel { /* a vector's place in an n,h,w,cp array */
     uint32_t n, y, x, vector;
 };
 
-RS_HD struct rs__pixel rs__find_pixel(uint32_t index, uint32_t h, uint32_t w, uint32_t vectors)
+RS_HD struct rs__pixel rs__find_pixel(uint32_t index, const struct rs__divisor *by_h,
+                                      const struct rs__divisor *by_w, const struct rs__divisor *by_vectors)
 {
     struct rs__pixel pixel;
-    pixel.vector = index % vectors;
-    index /= vectors;
-    pixel.x = index % w;
-    index /= w;
-    pixel.y = index % h;
-    pixel.n = index / h;
+    pixel.vector = rs__divide(&index, by_vectors);
+    pixel.x = rs__divide(&index, by_w);
+    pixel.y = rs__divide(&index, by_h);
+    pixel.n = index;
     return pixel;
 }
 
@@ -53,18 +65,20 @@ struct rs__covering { /* the windows (p, q) that cover a pixel: first to last, n
     uint32_t first_p, last_p, first_q, last_q;
 };
 
-RS_HD uint32_t rs__first_window(uint32_t at, uint32_t kernel, uint32_t stride)
+RS_HD uint32_t rs__first_window(uint32_t at, uint32_t kernel, const struct rs__divisor *by_stride)
 {
-    return at < kernel ? 0 : (at - kernel) / stride + 1;
+    return at < kernel ? 0 : rs__quotient(at - kernel, by_stride) + 1;
 }
 
 RS_HD struct rs__covering rs__find_covering(const struct rs__window *s, const struct rs__pixel *pixel)
 {
     struct rs__covering c;
-    c.first_p = rs__first_window(pixel->y, s->kernel, s->stride);
-    c.first_q = rs__first_window(pixel->x, s->kernel, s->stride);
-    c.last_p = pixel->y / s->stride < s->p ? pixel->y / s->stride : s->p - 1;
-    c.last_q = pixel->x / s->stride < s->q ? pixel->x / s->stride : s->q - 1;
+    c.first_p = rs__first_window(pixel->y, s->kernel, &s->by_stride);
+    c.first_q = rs__first_window(pixel->x, s->kernel, &s->by_stride);
+    c.last_p = rs__quotient(pixel->y, &s->by_stride);
+    c.last_q = rs__quotient(pixel->x, &s->by_stride);
+    c.last_p = c.last_p < s->p ? c.last_p : s->p - 1;
+    c.last_q = c.last_q < s->q ? c.last_q : s->q - 1;
     return c;
 }
 
@@ -82,27 +96,40 @@ RS_HD struct rs__grid rs__pool_max_grid(const struct rs__pool_max *a)
     return rs__flat_grid(rs__window_out(&a->window));
 }
 
+/* The maximum over a window and the tap that it lies at. kernel is s->kernel: a constant unrolls the loads.
+ */
+RS_HD void rs__find_maximum(const struct rs__pool_max *a, int bf16, const struct rs__pixel *out,
+                            uint32_t kernel, float best[8], uint8_t taps[8])
+{
+    const struct rs__window *s = &a->window;
+    const uint32_t y = out->y * s->stride, x = out->x * s->stride;
+    float v[8];
+    rs__load(a->x, bf16, rs__window_at(s, out->n, y, x, out->vector), best);
+    for (uint32_t ky = 0; ky < kernel; ky++)
+        for (uint32_t kx = 0; kx < kernel; kx++) {
+            rs__load(a->x, bf16, rs__window_at(s, out->n, y + ky, x + kx, out->vector), v);
+            for (int i = 0; i < 8; i++)
+                if (v[i] > best[i] || v[i] != v[i]) {
+                    best[i] = v[i];
+                    taps[i] = (uint8_t)(ky * kernel + kx);
+                }
+        }
+}
+
 RS_HD void rs__pool_max_0(const struct rs__pool_max *a, int bf16, struct rs__place place, float *shared)
 {
     const struct rs__window *s = &a->window;
     const uint32_t index = rs__flat_index(place);
-    float best[8], v[8], bias[8];
+    float best[8], bias[8];
     uint8_t taps[8] = {0, 0, 0, 0, 0, 0, 0, 0};
     (void)shared;
     if (index >= rs__window_out(s))
         return;
-    const struct rs__pixel out = rs__find_pixel(index, s->p, s->q, s->cp / RS__VECTOR);
-    rs__load(a->x, bf16, rs__window_at(s, out.n, out.y * s->stride, out.x * s->stride, out.vector), best);
-    for (uint32_t ky = 0; ky < s->kernel; ky++)
-        for (uint32_t kx = 0; kx < s->kernel; kx++) {
-            rs__load(a->x, bf16,
-                     rs__window_at(s, out.n, out.y * s->stride + ky, out.x * s->stride + kx, out.vector), v);
-            for (int i = 0; i < 8; i++)
-                if (v[i] > best[i] || v[i] != v[i]) {
-                    best[i] = v[i];
-                    taps[i] = (uint8_t)(ky * s->kernel + kx);
-                }
-        }
+    const struct rs__pixel out = rs__find_pixel(index, &s->by_p, &s->by_q, &s->by_vectors);
+    if (s->kernel == 3)
+        rs__find_maximum(a, bf16, &out, 3, best, taps);
+    else
+        rs__find_maximum(a, bf16, &out, s->kernel, best, taps);
     if (a->bias) {
         rs__load(a->bias, 0, out.vector, bias);
         for (int i = 0; i < 8; i++)
@@ -138,27 +165,42 @@ RS_HD void rs__load_gradient(const void *dy1, const void *dy2, int bf16, uint64_
         g[i] += other[i];
 }
 
+/* Adds to dx what window (p, q) passes on to a pixel. */
+RS_HD void rs__take_window(const struct rs__pool_max_back *a, int bf16, const struct rs__pixel *in,
+                           uint32_t p, uint32_t q, float dx[8])
+{
+    const struct rs__window *s = &a->window;
+    const uint64_t at = (((uint64_t)in->n * s->p + p) * s->q + q) * (s->cp / RS__VECTOR) + in->vector;
+    const uint32_t tap = (in->y - p * s->stride) * s->kernel + in->x - q * s->stride;
+    uint8_t taps[8];
+    float g[8];
+    memcpy(taps, __builtin_assume_aligned(a->index + at * RS__VECTOR, 8), sizeof(taps));
+    rs__load_gradient(a->dy1, a->dy2, bf16, at, g);
+    for (int i = 0; i < 8; i++)
+        dx[i] += taps[i] == tap ? g[i] : 0;
+}
+
 RS_HD void rs__pool_max_back_0(const struct rs__pool_max_back *a, int bf16, struct rs__place place,
                                float *shared)
 {
     const struct rs__window *s = &a->window;
-    const uint32_t index = rs__flat_index(place), vectors = s->cp / RS__VECTOR;
-    float dx[8] = {0, 0, 0, 0, 0, 0, 0, 0}, g[8];
+    const uint32_t index = rs__flat_index(place);
+    float dx[8] = {0, 0, 0, 0, 0, 0, 0, 0};
     (void)shared;
     if (index >= rs__window_in(s))
         return;
-    const struct rs__pixel in = rs__find_pixel(index, s->h, s->w, vectors);
+    const struct rs__pixel in = rs__find_pixel(index, &s->by_h, &s->by_w, &s->by_vectors);
     const struct rs__covering c = rs__find_covering(s, &in);
-    for (uint32_t p = c.first_p; p <= c.last_p; p++)
-        for (uint32_t q = c.first_q; q <= c.last_q; q++) {
-            const uint64_t at = (((uint64_t)in.n * s->p + p) * s->q + q) * vectors + in.vector;
-            const uint32_t tap = (in.y - p * s->stride) * s->kernel + in.x - q * s->stride;
-            uint8_t taps[8];
-            memcpy(taps, __builtin_assume_aligned(a->index + at * RS__VECTOR, 8), sizeof(taps));
-            rs__load_gradient(a->dy1, a->dy2, bf16, at, g);
-            for (int i = 0; i < 8; i++)
-                dx[i] += taps[i] == tap ? g[i] : 0;
-        }
+    if (s->kernel <= 2 * s->stride) { /* two windows each way at most: the loads are unrolled */
+        RS_UNROLL
+        for (uint32_t i = 0; i < 4; i++)
+            if (c.first_p + i / 2 <= c.last_p && c.first_q + i % 2 <= c.last_q)
+                rs__take_window(a, bf16, &in, c.first_p + i / 2, c.first_q + i % 2, dx);
+    } else {
+        for (uint32_t p = c.first_p; p <= c.last_p; p++)
+            for (uint32_t q = c.first_q; q <= c.last_q; q++)
+                rs__take_window(a, bf16, &in, p, q, dx);
+    }
     rs__store(a->dx, bf16, index, dx);
 }
 
@@ -182,7 +224,7 @@ RS_HD void rs__pool_avg_0(const struct rs__pool_avg *a, int bf16, struct rs__pla
     (void)shared;
     if (index >= rs__window_out(s))
         return;
-    const struct rs__pixel out = rs__find_pixel(index, s->p, s->q, s->cp / RS__VECTOR);
+    const struct rs__pixel out = rs__find_pixel(index, &s->by_p, &s->by_q, &s->by_vectors);
     for (uint32_t ky = 0; ky < s->kernel; ky++)
         for (uint32_t kx = 0; kx < s->kernel; kx++) {
             rs__load(a->x, bf16,
@@ -216,7 +258,7 @@ RS_HD void rs__pool_avg_back_0(const struct rs__pool_avg_back *a, int bf16, stru
     (void)shared;
     if (index >= rs__window_in(s))
         return;
-    const struct rs__pixel in = rs__find_pixel(index, s->h, s->w, vectors);
+    const struct rs__pixel in = rs__find_pixel(index, &s->by_h, &s->by_w, &s->by_vectors);
     const struct rs__covering c = rs__find_covering(s, &in);
     for (uint32_t p = c.first_p; p <= c.last_p; p++)
         for (uint32_t q = c.first_q; q <= c.last_q; q++) {

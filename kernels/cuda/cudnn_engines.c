@@ -34,6 +34,14 @@ static int create_engine(const struct rs__planner *planner, const struct rs__con
     return rs__cudnn_check(api, status, "an engine", err);
 }
 
+/* Sums of transformed values, whose rounding is some hundred times that of plain sums. */
+static bool transforms(cudnnBackendNumericalNote_t note)
+{
+    return note == CUDNN_NUMERICAL_NOTE_FFT || note == CUDNN_NUMERICAL_NOTE_WINOGRAD ||
+           note == CUDNN_NUMERICAL_NOTE_WINOGRAD_TILE_4x4 || note == CUDNN_NUMERICAL_NOTE_WINOGRAD_TILE_6x6 ||
+           note == CUDNN_NUMERICAL_NOTE_WINOGRAD_TILE_13x13;
+}
+
 /* 0, or RS_E_UNSUPPORTED for an engine that the precision or determinism rules out. */
 static int check_notes(const struct rs__planner *planner, descriptor engine, enum rs__math math,
                        struct rs_error *err)
@@ -54,8 +62,10 @@ static int check_notes(const struct rs__planner *planner, descriptor engine, enu
         if (note == CUDNN_NUMERICAL_NOTE_DOWN_CONVERT_INPUTS ||
             note == CUDNN_NUMERICAL_NOTE_REDUCED_PRECISION_REDUCTION)
             return rs_error_set(err, RS_E_UNSUPPORTED, "the engine rounds its inputs or sums");
-        if (note == CUDNN_NUMERICAL_NOTE_TENSOR_CORE && math == RS__MATH_FP32)
+        if (math == RS__MATH_FP32 && note == CUDNN_NUMERICAL_NOTE_TENSOR_CORE)
             return rs_error_set(err, RS_E_UNSUPPORTED, "the engine computes in TF32");
+        if (math == RS__MATH_FP32 && transforms(note))
+            return rs_error_set(err, RS_E_UNSUPPORTED, "the engine sums transformed values");
     }
     return 0;
 }
@@ -234,16 +244,19 @@ int rs__conv_choices(const struct rs__planner *planner, const struct rs__conv_gr
                      struct rs__choice choices[RS__CHOICES_MAX], descriptor plans[RS__CHOICES_MAX],
                      int64_t workspaces[RS__CHOICES_MAX], struct rs_error *err)
 {
-    static const cudnnBackendHeurMode_t modes[] = {CUDNN_HEUR_MODE_A, CUDNN_HEUR_MODE_FALLBACK};
+    static const struct {
+        cudnnBackendHeurMode_t mode;
+        int most; /* choices so far */
+    } modes[] = {{CUDNN_HEUR_MODE_A, RS__CHOICES_A}, {CUDNN_HEUR_MODE_FALLBACK, RS__CHOICES_MAX}};
     struct list list = {choices, plans, workspaces, 0};
     struct rs_error reason = {.message = "the heuristics named no engine"};
     for (size_t m = 0; m < sizeof(modes) / sizeof(modes[0]); m++) {
         descriptor configs[HEURISTIC_MAX] = {NULL};
         int64_t count = 0;
-        const cudnnStatus_t status = ask_heuristic(planner, graph, modes[m], configs, &count);
+        const cudnnStatus_t status = ask_heuristic(planner, graph, modes[m].mode, configs, &count);
         if (status != CUDNN_STATUS_SUCCESS)
             (void)rs__cudnn_check(planner->api, status, "the heuristics", &reason);
-        for (int64_t i = 0; i < count && list.count < RS__CHOICES_MAX; i++)
+        for (int64_t i = 0; i < count && list.count < modes[m].most; i++)
             try_config(planner, graph, configs[i], &list, &reason);
         for (int i = 0; i < HEURISTIC_MAX; i++)
             destroy(planner, configs[i]);

@@ -268,13 +268,16 @@ int rs__capture_begin(struct rs__gpu *gpu, struct rs_error *err)
         "beginning a capture", err);
 }
 
-int rs__capture_end(struct rs__gpu *gpu, struct rs__captured **out, struct rs_error *err)
+int rs__capture_end(struct rs__gpu *gpu, void *counters, size_t bytes, struct rs__captured **out,
+                    struct rs_error *err)
 {
     cudaGraph_t graph = NULL;
     cudaGraphExec_t executable = NULL;
     *out = NULL;
     int code = rs__cuda_check(cudaStreamEndCapture(gpu->streams[RS__QUEUE_COMPUTE], &graph),
                               "ending a capture", err);
+    if (code == 0)
+        code = rs__graph_clear_once(graph, counters, bytes, err);
     if (code == 0)
         code = rs__cuda_check(cudaGraphInstantiate(&executable, graph, 0), "a graph of the step", err);
     if (graph)

@@ -54,9 +54,12 @@ int rs__event_wait(struct rs__gpu *gpu, struct rs__event *event, enum rs__queue 
 int rs__event_query(struct rs__gpu *gpu, struct rs__event *event, struct rs_error *err);
 
 /* Between begin and end the compute queue's calls are noted, not run. After an error of end nothing was
- * noted, and the queue is usable. */
+ * noted, and the queue is usable. counters: device memory that some of the calls zero, each a part of its
+ * own, before they use it, and that nothing else touches: all of it is zeroed once, at the beginning,
+ * instead. */
 int rs__capture_begin(struct rs__gpu *gpu, struct rs_error *err);
-int rs__capture_end(struct rs__gpu *gpu, struct rs__captured **out, struct rs_error *err);
+int rs__capture_end(struct rs__gpu *gpu, void *counters, size_t bytes, struct rs__captured **out,
+                    struct rs_error *err);
 int rs__captured_launch(struct rs__gpu *gpu, struct rs__captured *captured, struct rs_error *err);
 void rs__captured_destroy(struct rs__gpu *gpu, struct rs__captured *captured);
 

@@ -32,7 +32,7 @@
     ONE(pool_max_back)                                                                                       \
     ONE(pool_avg)                                                                                            \
     ONE(pool_avg_back)                                                                                       \
-    ONE(linear)                                                                                              \
+    TWO(linear)                                                                                              \
     ONE(linear_back_x)                                                                                       \
     TWO(linear_back_w)                                                                                       \
     ONE(loss)                                                                                                \

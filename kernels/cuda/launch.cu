@@ -16,12 +16,13 @@ extern "C" {
 namespace
 {
 
-__device__ __forceinline__ rs__place here()
+__device__ __forceinline__ rs__place here(const rs__grid *grid)
 {
     rs__place place;
     place.block_x = blockIdx.x;
     place.block_y = blockIdx.y;
     place.thread = threadIdx.x;
+    place.grid = grid;
     return place;
 }
 
@@ -35,28 +36,30 @@ __device__ __forceinline__ rs__place here()
         const dim3 blocks(grid.blocks_x, grid.blocks_y);                                                     \
         const cudaStream_t stream = gpu->streams[RS__QUEUE_COMPUTE];                                         \
         if (args->bf16)                                                                                      \
-            name##_kernel<1><<<blocks, grid.threads, grid.shared, stream>>>(*args);                          \
+            name##_kernel<1><<<blocks, grid.threads, grid.shared, stream>>>(*args, grid);                    \
         else                                                                                                 \
-            name##_kernel<0><<<blocks, grid.threads, grid.shared, stream>>>(*args);                          \
+            name##_kernel<0><<<blocks, grid.threads, grid.shared, stream>>>(*args, grid);                    \
         return rs__cuda_check(cudaGetLastError(), "kernel " #name, err);                                     \
     }
 
 #define RS__ONE_PHASE(name)                                                                                  \
     template <int bf16>                                                                                      \
-    static __global__ void __launch_bounds__(RS__THREADS_MAX) name##_kernel(const rs__##name args)           \
+    static __global__ void __launch_bounds__(RS__THREADS_MAX)                                                \
+        name##_kernel(const rs__##name args, const rs__grid grid)                                            \
     {                                                                                                        \
-        rs__##name##_0(&args, bf16, here(), nullptr);                                                        \
+        rs__##name##_0(&args, bf16, here(&grid), nullptr);                                                   \
     }                                                                                                        \
     RS__LAUNCH(name)
 
 #define RS__TWO_PHASES(name)                                                                                 \
     template <int bf16>                                                                                      \
-    static __global__ void __launch_bounds__(RS__THREADS_MAX) name##_kernel(const rs__##name args)           \
+    static __global__ void __launch_bounds__(RS__THREADS_MAX)                                                \
+        name##_kernel(const rs__##name args, const rs__grid grid)                                            \
     {                                                                                                        \
         extern __shared__ __align__(16) float shared[];                                                      \
-        rs__##name##_0(&args, bf16, here(), shared);                                                         \
+        rs__##name##_0(&args, bf16, here(&grid), shared);                                                    \
         __syncthreads();                                                                                     \
-        rs__##name##_1(&args, bf16, here(), shared);                                                         \
+        rs__##name##_1(&args, bf16, here(&grid), shared);                                                    \
     }                                                                                                        \
     RS__LAUNCH(name)
 

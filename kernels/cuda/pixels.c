@@ -57,8 +57,9 @@ int rs__pixels_create(struct rs_plan *plan, struct rs_error *err)
     const struct rs_pixel_format *format = &plan->options.pixels;
     const struct rs__input_shape *in = &plan->program.input;
     struct rs_resize_table *across = NULL, *down = NULL;
-    if (in->c != 3)
-        return rs_error_set(err, RS_E_SHAPE, "pixels have 3 channels, and the network takes %u", in->c);
+    if (in->c != RS__COLORS)
+        return rs_error_set(err, RS_E_SHAPE, "pixels have %u channels, and the network takes %u", RS__COLORS,
+                            in->c);
     int code = rs_resize_table_create(&across, format->width, in->w, err);
     if (code == 0)
         code = rs_resize_table_create(&down, format->height, in->h, err);
@@ -87,16 +88,16 @@ int rs__pixels_run(struct rs_plan *plan, const uint8_t *src, uint32_t count, str
                                          .weights = p->down};
     columns.shape.n = count;
     if (p->rows) {
-        const struct rs__resize_rows rows = {.bf16 = program->bf16,
-                                             .n = count,
-                                             .c = program->input.c,
-                                             .in_h = format->height,
-                                             .in_w = format->width,
-                                             .out_w = program->input.w,
-                                             .planar = format->planar,
-                                             .src = src,
-                                             .dst = p->rows,
-                                             .weights = p->across};
+        const struct rs__resize_rows rows =
+            rs__make_resize_rows((struct rs__resize_rows){.bf16 = program->bf16,
+                                                          .n = count,
+                                                          .in_h = format->height,
+                                                          .in_w = format->width,
+                                                          .out_w = program->input.w,
+                                                          .planar = format->planar,
+                                                          .src = src,
+                                                          .dst = p->rows,
+                                                          .weights = p->across});
         RS_TRY(rs__launch_resize_rows(plan->gpu, &rows, err));
     }
     return rs__launch_resize_columns(plan->gpu, &columns, err);

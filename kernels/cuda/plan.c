@@ -129,12 +129,22 @@ static int each_conv(struct rs_plan *plan, conv_visit visit, struct rs_error *er
     return 0;
 }
 
+/* Workspaces up to this are a pass's own. */
+#define COUNTERS_MAX ((size_t)4096)
+
+static size_t counters_of(const struct rs__conv *conv)
+{
+    const size_t bytes = rs__conv_workspace(conv);
+    return bytes <= COUNTERS_MAX ? (bytes + 255) / 256 * 256 : 0;
+}
+
 static int visit_size(struct rs_plan *plan, struct rs__conv *conv, void *x, void *w, void *y,
                       struct rs_error *err)
 {
     const size_t bytes = rs__conv_workspace(conv);
     (void)x, (void)w, (void)y, (void)err;
     plan->workspace_bytes = bytes > plan->workspace_bytes ? bytes : plan->workspace_bytes;
+    plan->counter_bytes += counters_of(conv);
     return 0;
 }
 
@@ -144,20 +154,27 @@ static int visit_tune(struct rs_plan *plan, struct rs__conv *conv, void *x, void
     return rs__conv_tune(conv, x, w, y, plan->workspace, err);
 }
 
+/* A pass's part of the counters lies behind those of the passes before it. */
 static int visit_bind(struct rs_plan *plan, struct rs__conv *conv, void *x, void *w, void *y,
                       struct rs_error *err)
 {
-    return rs__conv_bind(conv, x, w, y, plan->workspace, err);
+    const size_t own = counters_of(conv);
+    void *workspace = own > 0 ? (char *)plan->counters + plan->counter_bytes : plan->workspace;
+    plan->counter_bytes += own;
+    return rs__conv_bind(conv, x, w, y, workspace, err);
 }
 
-/* A workspace for the hungriest pass. */
-static int alloc_workspace(struct rs_plan *plan, struct rs_error *err)
+/* A workspace for the hungriest pass, and all counters. */
+static int alloc_workspaces(struct rs_plan *plan, struct rs_error *err)
 {
     rs__gpu_free(plan->gpu, plan->workspace);
-    plan->workspace = NULL;
+    rs__gpu_free(plan->gpu, plan->counters);
+    plan->workspace = plan->counters = NULL;
     plan->workspace_bytes = 256;
+    plan->counter_bytes = 0;
     RS_TRY(each_conv(plan, visit_size, err));
-    return rs__gpu_alloc(plan->gpu, plan->workspace_bytes, &plan->workspace, err);
+    RS_TRY(rs__gpu_alloc(plan->gpu, plan->workspace_bytes, &plan->workspace, err));
+    return rs__gpu_alloc(plan->gpu, plan->counter_bytes + 256, &plan->counters, err);
 }
 
 /* Tries the candidates with all the workspace that they want, then keeps what the chosen ones want. */
@@ -165,10 +182,11 @@ static int plan_convs(struct rs_plan *plan, struct rs_error *err)
 {
     for (uint32_t s = 0; s < plan->size_count; s++)
         RS_TRY(create_convs(plan, &plan->sizes[s], err));
-    RS_TRY(alloc_workspace(plan, err));
+    RS_TRY(alloc_workspaces(plan, err));
     RS_TRY(each_conv(plan, visit_tune, err));
     rs__gpu_save_choices(plan->gpu);
-    RS_TRY(alloc_workspace(plan, err));
+    RS_TRY(alloc_workspaces(plan, err));
+    plan->counter_bytes = 0; /* counted again */
     return each_conv(plan, visit_bind, err);
 }
 
@@ -252,6 +270,7 @@ void rs__plan_destroy(struct rs_plan *plan)
         }
         rs_free(size->convs);
     }
+    rs__gpu_free(plan->gpu, plan->counters);
     rs__gpu_free(plan->gpu, plan->workspace);
     rs__gpu_free(plan->gpu, plan->block);
     rs_free(plan->batches_tracked);

@@ -61,8 +61,10 @@ struct rs_plan {
     struct rs_plan_options options;
     enum rs__math math;
     struct rs__program program;
-    void *block, *workspace; /* device memory */
-    size_t workspace_bytes;
+    void *block;     /* device memory */
+    void *workspace; /* of one convolution after the other; bytes */
+    void *counters;  /* small workspaces, a part for each pass: a captured step zeroes them all at once */
+    size_t workspace_bytes, counter_bytes;
     struct rs__size sizes[2 * RS_BATCH_SIZES_MAX];
     uint32_t size_count;
     size_t sample_bytes; /* of a batch's tensor or pixels */

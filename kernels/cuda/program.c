@@ -245,6 +245,7 @@ static void shape_input(struct builder *b)
     b->value_of[0] =
         add_value(b, (struct rs_shape){folded ? 4 * in.c : in.c, (int32_t)s->out_h, (int32_t)s->out_w});
     s->cp = b->p->values[0].cp;
+    *s = rs__make_input_shape(*s);
 }
 
 static void take_elements(int64_t *end, struct rs__weight_layout *layout)

@@ -33,14 +33,14 @@ static float *gradient(const struct run *r, int32_t i)
 static struct rs__window window_of(const struct run *r, const struct rs__op *op)
 {
     const struct rs__value *x = value(r, op->x), *y = value(r, op->y);
-    return (struct rs__window){r->size->count,
-                               x->h,
-                               x->w,
-                               x->cp,
-                               y->h,
-                               y->w,
-                               (uint32_t)op->node->kernel,
-                               (uint32_t)op->node->stride};
+    return rs__make_window((struct rs__window){.n = r->size->count,
+                                               .h = x->h,
+                                               .w = x->w,
+                                               .cp = x->cp,
+                                               .p = y->h,
+                                               .q = y->w,
+                                               .kernel = (uint32_t)op->node->kernel,
+                                               .stride = (uint32_t)op->node->stride});
 }
 
 static struct rs__norm_values norm_of(const struct run *r, const struct rs__op *op)

@@ -137,7 +137,8 @@ static void capture(struct rs_plan *plan, struct rs__size *size)
     int code = rs__capture_begin(plan->gpu, &reason);
     if (code == 0) {
         code = rs__run_step(plan, size, &reason);
-        const int ended = rs__capture_end(plan->gpu, &size->captured, code < 0 ? NULL : &reason);
+        const int ended = rs__capture_end(plan->gpu, plan->counters, plan->counter_bytes, &size->captured,
+                                          code < 0 ? NULL : &reason);
         code = code < 0 ? code : ended;
     }
     size->state = code < 0 ? RS__CAPTURE_NEVER : RS__CAPTURE_DONE;

@@ -167,9 +167,11 @@ int rs__capture_begin(struct rs__gpu *gpu, struct rs_error *err)
     return gpu->capturing ? 0 : rs_error_set(err, RS_E_NOMEM, "no memory");
 }
 
-int rs__capture_end(struct rs__gpu *gpu, struct rs__captured **out, struct rs_error *err)
+int rs__capture_end(struct rs__gpu *gpu, void *counters, size_t bytes, struct rs__captured **out,
+                    struct rs_error *err)
 {
     struct rs__captured *captured = gpu->capturing;
+    RS_ASSERT(counters || bytes == 0);
     gpu->capturing = NULL;
     *out = NULL;
     if (rs_host_wishes.fail_capture) {

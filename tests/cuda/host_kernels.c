@@ -21,7 +21,7 @@ static float *new_shared(const struct rs__grid *grid)
     {                                                                                                        \
         const struct rs__grid grid = rs__##name##_grid(args);                                                \
         float *shared = new_shared(&grid);                                                                   \
-        struct rs__place place;                                                                              \
+        struct rs__place place = {.grid = &grid};                                                            \
         for (place.block_y = 0; place.block_y < grid.blocks_y; place.block_y++)                              \
             for (place.block_x = 0; place.block_x < grid.blocks_x; place.block_x++) {                        \
                 memset(shared, 0xff, grid.shared);                                                           \

@@ -103,9 +103,18 @@ static void resize_case(const struct picture_case *p, int bf16)
     s.out_h = p->folded ? (s.h + 1) / 2 : s.h;
     s.out_w = p->folded ? (s.w + 1) / 2 : s.w;
     s.cp = rs__padded(p->folded ? 12 : 3);
+    s = rs__make_input_shape(s);
     void *value = new_block((size_t)s.n * s.out_h * s.out_w * s.cp * 4);
-    const struct rs__resize_rows first = {bf16,     p->n,      3,        p->in_h, p->in_w,
-                                          p->out_w, p->planar, pictures, rows,    plain_weights(&across)};
+    const struct rs__resize_rows first =
+        rs__make_resize_rows((struct rs__resize_rows){.bf16 = bf16,
+                                                      .n = p->n,
+                                                      .in_h = p->in_h,
+                                                      .in_w = p->in_w,
+                                                      .out_w = p->out_w,
+                                                      .planar = p->planar,
+                                                      .src = pictures,
+                                                      .dst = rows,
+                                                      .weights = plain_weights(&across)});
     const struct rs__resize_columns second = {bf16, s, p->in_h, rows, value, plain_weights(&down)};
     rs_host_resize_rows(&first);
     rs_host_resize_columns(&second);
@@ -231,7 +240,8 @@ static void test_nan(void **state)
 {
     _Alignas(16) float x[4 * 8], y[8], dy[8], dx[4 * 8];
     _Alignas(16) uint8_t index[8];
-    const struct rs__window window = {1, 2, 2, 8, 1, 1, 2, 2};
+    const struct rs__window window = rs__make_window(
+        (struct rs__window){.n = 1, .h = 2, .w = 2, .cp = 8, .p = 1, .q = 1, .kernel = 2, .stride = 2});
     (void)state;
     for (int i = 0; i < 32; i++)
         x[i] = (float)(i % 7);
@@ -302,12 +312,37 @@ static void test_layouts(void **state)
     }
 }
 
+/* Against the processor's own, around every multiple where rounding could go wrong. */
+static void test_divisors(void **state)
+{
+    static const uint32_t divisors[] = {1,  2,   3,     5,     7,     8,       22,       45,         64,
+                                        96, 641, 65535, 65536, 65537, 8388607, 1u << 30, 0x7fffffffu};
+    (void)state;
+    for (size_t i = 0; i < sizeof(divisors) / sizeof(divisors[0]); i++) {
+        const uint32_t by = divisors[i], most = 0x7fffffffu;
+        const struct rs__divisor d = rs__make_divisor(by);
+        for (uint32_t k = 0; k < 4000; k++) {
+            const uint64_t multiple =
+                (uint64_t)by * (k < 2000 ? k : most / by - (k - 2000) % (most / by + 1));
+            for (uint32_t off = 0; off < 3; off++) {
+                uint32_t number = (uint32_t)(multiple + off - 1);
+                if (multiple + off < 1 || multiple + off - 1 > most)
+                    continue;
+                const uint32_t quotient = number / by, rest = number % by;
+                assert_int_equal(rs__divide(&number, &d), rest);
+                assert_int_equal(number, quotient);
+            }
+        }
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_resize),         cmocka_unit_test(test_optimizers),
         cmocka_unit_test(test_far_statistics), cmocka_unit_test(test_nan),
         cmocka_unit_test(test_labels),         cmocka_unit_test(test_layouts),
+        cmocka_unit_test(test_divisors),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
