@@ -3,6 +3,7 @@
 
 #include "alloc.h"
 #include "clock.h"
+#include "log.h"
 #include <cupti.h>
 #include <dlfcn.h>
 #include <pthread.h>
@@ -18,19 +19,44 @@
 /* The records' layout is that of the toolkit that this was built with. */
 static const char LIBRARY[] = "libcupti.so." TEXT(RS_CUDA_MAJOR);
 
-static const CUpti_ActivityKind kinds[] = {CUPTI_ACTIVITY_KIND_CONCURRENT_KERNEL, CUPTI_ACTIVITY_KIND_MEMCPY,
-                                           CUPTI_ACTIVITY_KIND_MEMSET,
-                                           CUPTI_ACTIVITY_KIND_EXTERNAL_CORRELATION};
+/* What the device did, then what ties it to causes: CUPTI notes a cause beside the record of a call, and does
+ * so where the calls' kind is on as a whole; where only single calls are enabled it notes none. */
+static const CUpti_ActivityKind kinds[] = {
+    CUPTI_ACTIVITY_KIND_CONCURRENT_KERNEL,    CUPTI_ACTIVITY_KIND_MEMCPY,  CUPTI_ACTIVITY_KIND_MEMSET,
+    CUPTI_ACTIVITY_KIND_EXTERNAL_CORRELATION, CUPTI_ACTIVITY_KIND_RUNTIME, CUPTI_ACTIVITY_KIND_DRIVER};
 #define KINDS (sizeof(kinds) / sizeof(kinds[0]))
 
-/* Calls that start work. A library may call the driver itself. */
-static const CUpti_CallbackId runtime_calls[] = {
-    CUPTI_RUNTIME_TRACE_CBID_cudaLaunchKernel_v7000, CUPTI_RUNTIME_TRACE_CBID_cudaLaunchKernelExC_v11060,
-    CUPTI_RUNTIME_TRACE_CBID_cudaMemcpyAsync_v3020,  CUPTI_RUNTIME_TRACE_CBID_cudaMemsetAsync_v3020,
-    CUPTI_RUNTIME_TRACE_CBID_cudaGraphLaunch_v10000, CUPTI_RUNTIME_TRACE_CBID___cudaLaunchKernel_v13000,
+/* Calls that start no work, and that polling and every step make many of: their records would only fill
+ * buffers. */
+static const CUpti_CallbackId quiet_runtime[] = {
+    CUPTI_RUNTIME_TRACE_CBID_cudaEventQuery_v3020,
+    CUPTI_RUNTIME_TRACE_CBID_cudaEventRecord_v3020,
+    CUPTI_RUNTIME_TRACE_CBID_cudaEventSynchronize_v3020,
+    CUPTI_RUNTIME_TRACE_CBID_cudaStreamWaitEvent_v3020,
+    CUPTI_RUNTIME_TRACE_CBID_cudaStreamQuery_v3020,
+    CUPTI_RUNTIME_TRACE_CBID_cudaStreamSynchronize_v3020,
+    CUPTI_RUNTIME_TRACE_CBID_cudaStreamIsCapturing_v10000,
+    CUPTI_RUNTIME_TRACE_CBID_cudaGetLastError_v3020,
+    CUPTI_RUNTIME_TRACE_CBID_cudaPeekAtLastError_v3020,
+    CUPTI_RUNTIME_TRACE_CBID_cudaSetDevice_v3020,
+    CUPTI_RUNTIME_TRACE_CBID_cudaGetDevice_v3020,
 };
-static const CUpti_CallbackId driver_calls[] = {CUPTI_DRIVER_TRACE_CBID_cuLaunchKernel,
-                                                CUPTI_DRIVER_TRACE_CBID_cuLaunchKernelEx};
+static const CUpti_CallbackId quiet_driver[] = {
+    CUPTI_DRIVER_TRACE_CBID_cuEventQuery,
+    CUPTI_DRIVER_TRACE_CBID_cuEventRecord,
+    CUPTI_DRIVER_TRACE_CBID_cuEventSynchronize,
+    CUPTI_DRIVER_TRACE_CBID_cuStreamWaitEvent,
+    CUPTI_DRIVER_TRACE_CBID_cuStreamQuery,
+    CUPTI_DRIVER_TRACE_CBID_cuStreamSynchronize,
+    CUPTI_DRIVER_TRACE_CBID_cuStreamIsCapturing,
+    CUPTI_DRIVER_TRACE_CBID_cuCtxGetCurrent,
+    CUPTI_DRIVER_TRACE_CBID_cuCtxSetCurrent,
+    CUPTI_DRIVER_TRACE_CBID_cuCtxPushCurrent_v2,
+    CUPTI_DRIVER_TRACE_CBID_cuCtxPopCurrent_v2,
+    CUPTI_DRIVER_TRACE_CBID_cuCtxGetDevice,
+    CUPTI_DRIVER_TRACE_CBID_cuDevicePrimaryCtxGetState,
+    CUPTI_DRIVER_TRACE_CBID_cuKernelGetAttribute,
+};
 
 struct api {
     void *library;
@@ -62,7 +88,9 @@ struct call { /* one of ours, and what it belongs to */
 
 struct rs__cupti {
     struct api api;
-    uint64_t cause; /* pushed now */
+    uint64_t cause;      /* pushed now */
+    bool told;           /* of any cause */
+    CUptiResult refused; /* the first refusal of one */
     /* shared with CUPTI's thread, protected by the mutex below */
     struct kept *records;
     struct call *calls;
@@ -127,6 +155,16 @@ static void keep(struct rs__cupti *c, const char *name, uint64_t begin, uint64_t
     c->records[c->record_count++] = (struct kept){begin, end, correlation, find_name(c, name), copies};
 }
 
+/* A call of the runtime that calls the driver may be told of twice. */
+static void note_call(struct rs__cupti *c, const struct call *call)
+{
+    const uint32_t n = c->call_count;
+    if (n == RS__CUPTI_RECORDS || (n > 0 && c->calls[n - 1].correlation == call->correlation))
+        return;
+    c->calls[n] = *call;
+    c->call_count++;
+}
+
 static const char *copy_name(uint8_t kind)
 {
     switch (kind) {
@@ -157,8 +195,7 @@ static void take_record(struct rs__cupti *c, const CUpti_Activity *record)
         const CUpti_ActivityExternalCorrelation *r = at;
         if (r->externalKind != CUPTI_EXTERNAL_CORRELATION_KIND_CUSTOM0)
             return;
-        if (c->call_count < RS__CUPTI_RECORDS)
-            c->calls[c->call_count++] = (struct call){r->externalId, r->correlationId};
+        note_call(c, &(struct call){r->externalId, r->correlationId});
     }
 }
 
@@ -257,38 +294,48 @@ static int open_api(struct api *api, struct rs_error *err)
     return 0;
 }
 
-static int check(const struct api *api, CUptiResult result, const char *what, struct rs_error *err)
+static const char *words_of(const struct api *api, CUptiResult result)
 {
     const char *words = NULL;
+    return api->result_string(result, &words) == CUPTI_SUCCESS && words ? words : "unknown";
+}
+
+static int check(const struct api *api, CUptiResult result, const char *what, struct rs_error *err)
+{
     if (result == CUPTI_SUCCESS)
         return 0;
-    if (api->result_string(result, &words) != CUPTI_SUCCESS || !words)
-        words = "unknown";
     return rs_error_set(err, RS_E_UNSUPPORTED, "CUPTI: %s: %s (%d); is another profiler at work?", what,
-                        words, (int)result);
+                        words_of(api, result), (int)result);
 }
 
 static void switch_off(const struct api *api)
 {
     for (size_t i = 0; i < KINDS; i++)
         (void)api->disable(kinds[i]);
-    for (size_t i = 0; i < sizeof(runtime_calls) / sizeof(runtime_calls[0]); i++)
-        (void)api->enable_runtime(runtime_calls[i], 0);
-    for (size_t i = 0; i < sizeof(driver_calls) / sizeof(driver_calls[0]); i++)
-        (void)api->enable_driver(driver_calls[i], 0);
 }
 
-/* The clock comes first: records of what is enabled before it would have another. */
+/* Records of these calls cost room, no more: a library that goes on making them is none the worse. */
+static void quieten(const struct api *api, CUptiResult (*enable)(CUpti_CallbackId, uint8_t),
+                    const CUpti_CallbackId *calls, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        const CUptiResult result = enable(calls[i], 0);
+        if (result != CUPTI_SUCCESS)
+            rs_log(RS_LOG_DEBUG, "cuda: CUPTI goes on recording call %u: %s", (unsigned)calls[i],
+                   words_of(api, result));
+    }
+}
+
+/* The clock comes first: records of what is enabled before it would have another. Single calls come last:
+ * their kind overrides what was said of them before. */
 static int switch_on(const struct api *api, struct rs_error *err)
 {
     RS_TRY(check(api, api->register_clock(now), "the clock", err));
     RS_TRY(check(api, api->register_callbacks(give_buffer, take_buffer), "the callbacks", err));
     for (size_t i = 0; i < KINDS; i++)
         RS_TRY(check(api, api->enable(kinds[i]), "enabling records", err));
-    for (size_t i = 0; i < sizeof(runtime_calls) / sizeof(runtime_calls[0]); i++)
-        RS_TRY(check(api, api->enable_runtime(runtime_calls[i], 1), "enabling calls", err));
-    for (size_t i = 0; i < sizeof(driver_calls) / sizeof(driver_calls[0]); i++)
-        RS_TRY(check(api, api->enable_driver(driver_calls[i], 1), "enabling the driver's calls", err));
+    quieten(api, api->enable_runtime, quiet_runtime, sizeof(quiet_runtime) / sizeof(quiet_runtime[0]));
+    quieten(api, api->enable_driver, quiet_driver, sizeof(quiet_driver) / sizeof(quiet_driver[0]));
     return 0;
 }
 
@@ -354,9 +401,15 @@ void rs__cupti_cause(struct rs__cupti *c, uint64_t cause)
     uint64_t last;
     if (c->cause)
         (void)c->api.pop(CUPTI_EXTERNAL_CORRELATION_KIND_CUSTOM0, &last);
-    if (cause)
-        (void)c->api.push(CUPTI_EXTERNAL_CORRELATION_KIND_CUSTOM0, cause);
-    c->cause = cause;
+    c->cause = 0;
+    if (!cause)
+        return;
+    const CUptiResult result = c->api.push(CUPTI_EXTERNAL_CORRELATION_KIND_CUSTOM0, cause);
+    if (result == CUPTI_SUCCESS)
+        c->cause = cause;
+    else if (c->refused == CUPTI_SUCCESS)
+        c->refused = result;
+    c->told = true;
 }
 
 static int by_correlation(const void *left, const void *right)
@@ -372,11 +425,23 @@ static uint64_t cause_of(const struct rs__cupti *c, uint32_t correlation)
     return found ? found->cause : 0;
 }
 
+/* Rows without a batch look like a run without batches: say that it is CUPTI's doing. */
+static void warn_of_no_cause(const struct rs__cupti *c)
+{
+    if (!c->told || c->call_count > 0 || c->record_count == 0)
+        return;
+    rs_log(RS_LOG_WARN,
+           "cuda: the device's %u records can't be tied to batches: CUPTI noted no cause beside any call%s%s",
+           (unsigned)c->record_count, c->refused == CUPTI_SUCCESS ? "" : ", it says: ",
+           c->refused == CUPTI_SUCCESS ? "" : words_of(&c->api, c->refused));
+}
+
 void rs__cupti_end(struct rs__cupti *c, rs__trace_fn take, void *arg, uint64_t *lost)
 {
     (void)c->api.flush(CUPTI_ACTIVITY_FLAG_FLUSH_FORCED); /* buffers come back before it returns */
     switch_off(&c->api);
     leave();
+    warn_of_no_cause(c);
     qsort(c->calls, c->call_count, sizeof(*c->calls), by_correlation);
     for (uint32_t i = 0; take && i < c->record_count; i++) {
         const struct kept *k = &c->records[i];

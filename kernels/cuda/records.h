@@ -3,9 +3,10 @@
  * How it works: libcupti is opened at run time (RSTREAM_CUPTI, a file or its folder; else the loader's path).
  * The timestamp callback is set before any kind of record is enabled, so that all times are rs_now_ns's.
  * CUPTI fills buffers, at most RS__CUPTI_BUFFERS at once, and hands them back on a thread of its own, where
- * what matters is copied out. A cause is pushed as an external correlation id: CUPTI notes it beside each of
- * our calls, the call's correlation id leads from there to the kernels and copies that it started. Only those
- * calls are noted that start work; asking for events is not. What finds no room is counted.
+ * what matters is copied out. A cause is pushed as an external correlation id: CUPTI notes it beside the
+ * record of each of our calls, the call's correlation id leads from there to the kernels and copies that it
+ * started. So calls are recorded as well, but for those that start no work, like asking for events. What
+ * finds no room is counted; where CUPTI notes no cause at all, the log says so.
  *
  * CUPTI is one a process and its callbacks take no argument: so is the recording.
  *

@@ -2,6 +2,7 @@
 #include "fake_cupti.h"
 
 #include <cupti.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,6 +18,8 @@ static CUpti_BuffersCallbackCompleteFunc complete;
 static uint64_t pushed[4];
 static int depth;
 static uint32_t correlation;
+static bool kinds[CUPTI_ACTIVITY_KIND_COUNT];
+static bool recorded[CUPTI_RUNTIME_TRACE_CBID_SIZE]; /* calls; their kind sets and clears all */
 static size_t dropped;
 static struct queue {
     uint8_t *bytes;
@@ -26,9 +29,10 @@ static uint8_t *held[HELD];
 static int held_count;
 
 static void launch(const char *kernel);
+static void poll(void);
 static void work(int how_much);
 static void take_one(void);
-static struct fake_cupti fake = {.launch = launch, .work = work, .request = take_one};
+static struct fake_cupti fake = {.launch = launch, .poll = poll, .work = work, .request = take_one};
 
 struct fake_cupti *fake_cupti(void)
 {
@@ -78,19 +82,37 @@ static void add_work(const char *kernel, uint32_t id)
     }
 }
 
+/* The record of a call of the runtime, behind its cause. */
+static void add_call(CUpti_CallbackId cbid, uint32_t id)
+{
+    if (!recorded[cbid])
+        return;
+    const bool noted = depth > 0 && !fake.no_causes && kinds[CUPTI_ACTIVITY_KIND_RUNTIME] &&
+                       kinds[CUPTI_ACTIVITY_KIND_EXTERNAL_CORRELATION];
+    CUpti_ActivityExternalCorrelation r = {.kind = CUPTI_ACTIVITY_KIND_EXTERNAL_CORRELATION,
+                                           .externalKind = CUPTI_EXTERNAL_CORRELATION_KIND_CUSTOM0,
+                                           .externalId = depth > 0 ? pushed[depth - 1] : 0,
+                                           .correlationId = id};
+    for (int i = 0; noted && i <= fake.twice; i++)
+        put(&host, &r, sizeof(r));
+    CUpti_ActivityAPI call = {.kind = CUPTI_ACTIVITY_KIND_RUNTIME, .cbid = cbid, .correlationId = id};
+    put(&host, &call, sizeof(call));
+    fake.calls++;
+}
+
 static void launch(const char *kernel)
 {
     const uint32_t id = ++correlation;
-    if (depth > 0) {
-        CUpti_ActivityExternalCorrelation r = {.kind = CUPTI_ACTIVITY_KIND_EXTERNAL_CORRELATION,
-                                               .externalKind = CUPTI_EXTERNAL_CORRELATION_KIND_CUSTOM0,
-                                               .externalId = pushed[depth - 1],
-                                               .correlationId = id};
-        put(&host, &r, sizeof(r));
-    }
-    CUpti_ActivityAPI call = {.kind = CUPTI_ACTIVITY_KIND_RUNTIME, .correlationId = id};
-    put(&host, &call, sizeof(call));
+    add_call(kernel ? CUPTI_RUNTIME_TRACE_CBID___cudaLaunchKernel_v13000
+                    : CUPTI_RUNTIME_TRACE_CBID_cudaMemcpyAsync_v3020,
+             id);
     add_work(kernel, id);
+}
+
+static void poll(void)
+{
+    add_call(CUPTI_RUNTIME_TRACE_CBID_cudaEventQuery_v3020, ++correlation);
+    add_call(CUPTI_RUNTIME_TRACE_CBID_cudaGetLastError_v3020, ++correlation);
 }
 
 static void work(int how_much)
@@ -142,6 +164,7 @@ CUptiResult cuptiActivityFlushAll(uint32_t flag)
     (void)flag;
     hand_out(&device);
     hand_out(&host);
+    fake.calls = 0;
     while (held_count > 0)
         complete(NULL, 0, held[--held_count], 0, 0);
     return CUPTI_SUCCESS;
@@ -162,45 +185,49 @@ CUptiResult cuptiActivityRegisterCallbacks(CUpti_BuffersCallbackRequestFunc a,
     return CUPTI_SUCCESS;
 }
 
+static void switch_kind(CUpti_ActivityKind kind, bool on)
+{
+    fake.kinds += on - kinds[kind];
+    kinds[kind] = on;
+    if (kind == CUPTI_ACTIVITY_KIND_RUNTIME)
+        memset(recorded, on, sizeof(recorded));
+}
+
 CUptiResult cuptiActivityEnable(CUpti_ActivityKind kind)
 {
-    (void)kind;
-    fake.wrong += !now || !request;
+    fake.wrong += !now || !request || kinds[kind];
     if (fake.fail_enable)
         return CUPTI_ERROR_INVALID_OPERATION;
-    fake.kinds++;
+    switch_kind(kind, true);
     return CUPTI_SUCCESS;
 }
 
 CUptiResult cuptiActivityDisable(CUpti_ActivityKind kind)
 {
-    (void)kind;
-    fake.kinds -= fake.kinds > 0;
-    return CUPTI_SUCCESS;
-}
-
-static CUptiResult switch_call(uint8_t enable)
-{
-    fake.calls += enable ? 1 : fake.calls > 0 ? -1 : 0;
+    switch_kind(kind, false);
     return CUPTI_SUCCESS;
 }
 
 CUptiResult cuptiActivityEnableRuntimeApi(CUpti_CallbackId cbid, uint8_t enable)
 {
-    (void)cbid;
-    return switch_call(enable);
+    if (fake.fail_calls)
+        return CUPTI_ERROR_INVALID_PARAMETER;
+    recorded[cbid] = enable;
+    return CUPTI_SUCCESS;
 }
 
 CUptiResult cuptiActivityEnableDriverApi(CUpti_CallbackId cbid, uint8_t enable)
 {
-    (void)cbid;
-    return switch_call(enable);
+    (void)cbid, (void)enable;
+    return fake.fail_calls ? CUPTI_ERROR_INVALID_PARAMETER : CUPTI_SUCCESS;
 }
 
 CUptiResult cuptiActivityPushExternalCorrelationId(CUpti_ExternalCorrelationKind kind, uint64_t id)
 {
     if (kind != CUPTI_EXTERNAL_CORRELATION_KIND_CUSTOM0 || depth == 4)
         abort();
+    if (fake.fail_push)
+        return CUPTI_ERROR_INVALID_PARAMETER;
     pushed[depth++] = id;
     return CUPTI_SUCCESS;
 }
