@@ -18,14 +18,15 @@
 #define RS_ROW_RECORDS 262144u /* 40 bytes each, touched as they come */
 #define RS_ROW_NAMES 512u
 #define RS_ROW_TRACKS 8u /* records of a row that may overlap at any time */
+#define RS_BATCH_NONE UINT64_MAX
 
 struct rs_row;
 
 struct rs_row_record {
     const char *name; /* copied; cut to 95 bytes; characters that JSON would escape become '_' */
     uint64_t begin_ns, end_ns;
-    uint64_t batch;
-    uint64_t flow; /* 0: no arrow. Those of a row ascend with time. */
+    uint64_t batch; /* RS_BATCH_NONE: it belongs to none, and shows none */
+    uint64_t flow;  /* 0: no arrow. Those of a row ascend with time. */
 };
 
 /* NULL when nothing is traced, or without memory. name: as in spans.h. At most RS_ROWS_MAX. */

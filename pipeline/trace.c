@@ -51,11 +51,12 @@ static void write_record(FILE *f, const struct rs_spans *s, const struct rs_row 
                          const struct rs__row_record *r)
 {
     double at = microseconds(s, r->begin_ns);
+    char args[40] = "";
+    if (r->batch != RS_BATCH_NONE)
+        snprintf(args, sizeof args, "\"batch\":%llu", (unsigned long long)r->batch);
     fprintf(f,
-            ",\n{\"ph\":\"X\",\"pid\":1,\"tid\":%u,\"name\":\"%s\",\"ts\":%.3f,\"dur\":%.3f,"
-            "\"args\":{\"batch\":%llu}}",
-            first + r->track, row->names[r->name], at, (double)(r->end_ns - r->begin_ns) * 1e-3,
-            (unsigned long long)r->batch);
+            ",\n{\"ph\":\"X\",\"pid\":1,\"tid\":%u,\"name\":\"%s\",\"ts\":%.3f,\"dur\":%.3f,\"args\":{%s}}",
+            first + r->track, row->names[r->name], at, (double)(r->end_ns - r->begin_ns) * 1e-3, args);
     if (r->flow) /* bp: at the record that encloses the point, not at the next one */
         fprintf(f,
                 ",\n{\"ph\":\"f\",\"bp\":\"e\",\"pid\":1,\"tid\":%u,\"name\":\"starts\",\"cat\":\"device\","

@@ -31,7 +31,7 @@ static void take(void *arg, const struct rs_device_record *r)
     struct rs_row_record record = {.name = r->name,
                                    .begin_ns = r->begin_ns,
                                    .end_ns = r->end_ns,
-                                   .batch = r->cause == RS_CAUSE_NONE ? 0 : seq,
+                                   .batch = r->cause == RS_CAUSE_NONE ? RS_BATCH_NONE : seq,
                                    .flow = flow_of(r, seq)};
     rs_row_add(r->copies ? trace->copy : trace->compute, &record);
 }

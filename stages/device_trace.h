@@ -3,8 +3,8 @@
  * How it works: a backend with a stream may keep records of its kernels and copies (stream.h). They are begun
  * before the first batch and taken after the last one, and go to two rows of the trace, "GPU compute" and
  * "GPU copy". Batches are uploaded and stepped one after the other, so the number of an upload or a ticket
- * tells the batch. An arrow leads from the train thread's upload span to the upload's copy, and from its
- * step's span to the step's first kernel.
+ * tells the batch; a record of neither shows none. An arrow leads from the train thread's upload span to the
+ * upload's copy, and from its step's span to the step's first kernel.
  *
  * Owner: a value of the creator, who ends it before the plan is destroyed. @thread main, while no step runs;
  * flow: any.

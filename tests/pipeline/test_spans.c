@@ -181,11 +181,13 @@ static void test_rows(void **state)
     rs_row_add(copy, &(struct rs_row_record){"copy", at + 500, at + 3000, 5, 2});
     rs_row_add(copy, &(struct rs_row_record){"copy", at + 1000, at + 2000, 6, 0});
     rs_row_add(copy, &(struct rs_row_record){"copy", at + 2000, at + 4000, 7, 0});
+    rs_row_add(copy, &(struct rs_row_record){"nobody's", at + 5000, at + 6000, RS_BATCH_NONE, 0});
 
     struct trace t;
     finish(spans, &t);
     assert_int_equal(t.row_count, 4);
-    assert_int_equal(t.span_count, 3 + 4 + 3);
+    assert_int_equal(t.span_count, 3 + 4 + 4);
+    assert_string_equal(find_span(&t, "GPU copy", -1)->name, "nobody's");
     assert_string_equal(find_span(&t, "GPU compute", 1)->name, "a _quoted_ name");
     const struct trace_span *third = find_span(&t, "GPU compute", 3);
     assert_int_equal(third->end_ns - third->begin_ns, 1000);

@@ -111,7 +111,7 @@ static void take_event(struct trace *trace, const cJSON *event, bool placed[TRAC
             .name = text_of(event, "name"),
             .begin_ns = begin,
             .end_ns = begin + time_of(event, "dur"),
-            .batch = count_of(args, "batch"),
+            .batch = cJSON_HasObjectItem(args, "batch") ? count_of(args, "batch") : -1,
         };
     } else if (strcmp(ph, "C") == 0) {
         trace->counters[trace->counter_count++] = (struct trace_counter){

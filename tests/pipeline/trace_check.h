@@ -16,7 +16,7 @@ struct trace_span {
     int row;
     const char *name;
     int64_t begin_ns, end_ns; /* from the trace's beginning */
-    int64_t batch;
+    int64_t batch;            /* -1: none */
 };
 
 struct trace_counter {

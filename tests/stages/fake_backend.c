@@ -172,12 +172,24 @@ static int fake_load(struct rs_plan *p, const struct rs_state *state, struct rs_
     return 0;
 }
 
+static void record(struct rs_plan *p, const struct rs_device_record *r)
+{
+    if (!p->traced)
+        return;
+    if (p->record_count == RECORDS || (script->records_max && p->record_count == script->records_max))
+        p->lost++;
+    else
+        p->records[p->record_count++] = *r;
+}
+
 static int fake_store(struct rs_plan *p, struct rs_state *state, struct rs_error *err)
 {
     RS_TRY(may_fail(p, FAKE_STORE, err));
     state->params[0] = p->weights[0];
     state->params[1] = p->weights[1];
     state->steps = p->steps;
+    const uint64_t now = rs_now_ns();
+    record(p, &(struct rs_device_record){"copy of weights", now, now, true, RS_CAUSE_NONE, 0});
     return 0;
 }
 
@@ -245,16 +257,6 @@ static int sync_eval(struct rs_plan *p, const struct rs_batch_input *in, struct 
     RS_TRY(may_fail(p, FAKE_EVAL, err));
     compute(p, in, false, 0, result);
     return 0;
-}
-
-static void record(struct rs_plan *p, const struct rs_device_record *r)
-{
-    if (!p->traced)
-        return;
-    if (p->record_count == RECORDS || (script->records_max && p->record_count == script->records_max))
-        p->lost++;
-    else
-        p->records[p->record_count++] = *r;
 }
 
 static void finish_copy(struct rs_plan *p, struct device_slot *s)

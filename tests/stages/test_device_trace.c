@@ -103,7 +103,7 @@ static void records_stand_on_rows_of_their_own(void **state)
     }
 }
 
-/* Batches keep their numbers when a run goes on. */
+/* Batches keep their numbers when a run goes on; what belongs to none has none. */
 static void a_resumed_run_goes_on_counting(void **state)
 {
     (void)state;
@@ -116,6 +116,9 @@ static void a_resumed_run_goes_on_counting(void **state)
     for (int64_t batch = 4; batch < BATCHES; batch++)
         check_batch(&t, batch);
     assert_int_equal(t.arrow_count, 2 * 4);
+    assert_non_null(find(&t, "copy of weights", -1));
+    for (int64_t batch = 0; batch < BATCHES; batch++)
+        assert_null(find(&t, "copy of weights", batch));
     trace_close(&t);
 }
 
