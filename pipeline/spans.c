@@ -30,8 +30,7 @@ void rs_spans_destroy(struct rs_spans *s)
     if (!s)
         return;
     for (uint32_t i = 0; i < s->lane_count; i++) {
-        if (s->lanes[i]->has_phase)
-            rs__nvtx_stop(s->domain, s->lanes[i]->phase);
+        rs_lane_phase_end(s->lanes[i]);
         rs_free(s->lanes[i]->events);
         rs_free(s->lanes[i]);
     }
@@ -98,12 +97,15 @@ struct rs_lane *rs_spans_lane(struct rs_spans *s, const char *thread_name)
     return lane;
 }
 
-static void keep(struct rs_lane *lane, const struct rs__event *event)
+/* Where it is kept, or NULL. */
+static struct rs__event *keep(struct rs_lane *lane, const struct rs__event *event)
 {
-    if (lane->count < RS_LANE_EVENTS)
-        lane->events[lane->count++] = *event;
-    else
+    if (lane->count == RS_LANE_EVENTS) {
         lane->dropped++;
+        return NULL;
+    }
+    lane->events[lane->count] = *event;
+    return &lane->events[lane->count++];
 }
 
 void rs_lane_begin(struct rs_lane *lane, uint32_t name, uint64_t batch)
@@ -128,7 +130,7 @@ void rs_lane_end(struct rs_lane *lane)
     if (!lane->events)
         return;
     open->duration_ns = (rs_now_ns() - open->begin_ns) & DURATION_BITS;
-    keep(lane, open);
+    (void)keep(lane, open);
 }
 
 void rs_lane_range_begin(struct rs_lane *lane, uint32_t name, uint64_t batch)
@@ -153,7 +155,7 @@ void rs_lane_counter(struct rs_lane *lane, uint32_t name, uint64_t value)
     lane->last_values[name] = value;
     struct rs__event event = {
         .begin_ns = rs_now_ns(), .value = value, .name = name & NAME_BITS, .kind = RS__EVENT_COUNTER};
-    keep(lane, &event);
+    (void)keep(lane, &event);
 }
 
 void rs_lane_flow(struct rs_lane *lane, uint64_t flow)
@@ -162,17 +164,35 @@ void rs_lane_flow(struct rs_lane *lane, uint64_t flow)
         return;
     RS_ASSERT(lane->depth > 0 && flow > 0);
     struct rs__event event = {.begin_ns = rs_now_ns(), .value = flow, .kind = RS__EVENT_FLOW};
-    keep(lane, &event);
+    (void)keep(lane, &event);
 }
 
-void rs_lane_phase(struct rs_lane *lane, const char *text)
+/* Kept at its beginning: one that outlasts the room for events is there all the same. */
+void rs_lane_phase(struct rs_lane *lane, uint32_t name, uint64_t number)
 {
+    char text[RS__NAME_BYTES + 24];
     if (!lane)
         return;
-    if (lane->has_phase)
-        rs__nvtx_stop(lane->spans->domain, lane->phase);
+    rs_lane_phase_end(lane);
+    snprintf(text, sizeof text, "%s %llu", lane->spans->names[name].text, (unsigned long long)number);
     lane->phase = rs__nvtx_start(lane->spans->domain, text);
     lane->has_phase = true;
+    if (!lane->events)
+        return;
+    struct rs__event event = {
+        .begin_ns = rs_now_ns(), .value = number, .name = name & NAME_BITS, .kind = RS__EVENT_PHASE};
+    lane->phase_event = keep(lane, &event);
+}
+
+void rs_lane_phase_end(struct rs_lane *lane)
+{
+    if (!lane || !lane->has_phase)
+        return;
+    rs__nvtx_stop(lane->spans->domain, lane->phase);
+    if (lane->phase_event)
+        lane->phase_event->duration_ns = (rs_now_ns() - lane->phase_event->begin_ns) & DURATION_BITS;
+    lane->phase_event = NULL;
+    lane->has_phase = false;
 }
 
 uint64_t rs_spans_dropped(const struct rs_spans *s)

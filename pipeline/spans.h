@@ -47,8 +47,11 @@ void rs_lane_counter(struct rs_lane *lane, uint32_t name, uint64_t value);
 /* An arrow begins here, within the open span; it ends at a device's record (rows.h) that has the same number,
  * 1 or more. Traced only. */
 void rs_lane_flow(struct rs_lane *lane, uint64_t flow);
-/* A range that begins here and ends when the next phase of this lane begins, or with the lane: epochs. */
-void rs_lane_phase(struct rs_lane *lane, const char *text);
+/* A range that begins here and ends when the next phase of this lane begins, at its end, or when the trace is
+ * written: "epoch 0". NVTX shows it for the process, the trace on a row of its own above the threads. At most
+ * one lane has phases. */
+void rs_lane_phase(struct rs_lane *lane, uint32_t name, uint64_t number);
+void rs_lane_phase_end(struct rs_lane *lane);
 
 /* Writes the trace, beside and renamed; after all threads with lanes have ended. Errors name path. NULL
  * spans: no file. */

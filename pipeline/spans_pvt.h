@@ -9,11 +9,11 @@
 #define RS__NAME_BYTES 48
 #define RS__ROW_NAME_BYTES 96
 
-enum rs__event_kind { RS__EVENT_SPAN, RS__EVENT_COUNTER, RS__EVENT_FLOW };
+enum rs__event_kind { RS__EVENT_SPAN, RS__EVENT_COUNTER, RS__EVENT_FLOW, RS__EVENT_PHASE };
 
 struct rs__event {
     uint64_t begin_ns;
-    uint64_t value;            /* batch number, the counter's value, or the flow */
+    uint64_t value;            /* batch number, the counter's value, the flow, or the phase's number */
     uint64_t duration_ns : 48; /* room for three days; a counter's is 0 */
     uint64_t name : 14;        /* its number */
     uint64_t kind : 2;         /* enum rs__event_kind */
@@ -51,7 +51,8 @@ struct rs_lane {
     uint64_t last_values[RS_SPAN_NAMES_MAX]; /* of the counters */
     uint32_t depth;
     struct rs__event open[RS_SPAN_DEPTH_MAX];
-    uint64_t phase; /* NVTX's number of the open phase */
+    uint64_t phase;                /* NVTX's number of the open phase */
+    struct rs__event *phase_event; /* it, if it found room */
     bool has_phase;
 };
 

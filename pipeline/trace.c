@@ -1,7 +1,7 @@
 /* trace.c: a run's spans as a file in Chrome's trace event format (the JSON object form, with "X" complete
  * events, "C" counters, "s" and "f" arrows and "M" thread names; times in microseconds), which Perfetto and
  * chrome://tracing read. Rows come behind the lanes: row r's track k is thread lane_count + r * RS_ROW_TRACKS
- * + k. */
+ * + k. Phases come behind them, but are shown first. */
 #include "spans_pvt.h"
 
 #include <errno.h>
@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #define PATH_BYTES 4096
+#define PHASES "epochs" /* the name of their row */
 
 static double microseconds(const struct rs_spans *s, uint64_t ns)
 {
@@ -37,14 +38,15 @@ static void write_event(FILE *f, const struct rs_spans *s, const struct rs_lane 
                 lane->number, name, at, (double)e->duration_ns * 1e-3, value);
 }
 
-static void write_thread(FILE *f, uint32_t number, const char *name)
+/* place: among the threads, from the top. */
+static void write_thread(FILE *f, uint32_t number, uint32_t place, const char *name)
 {
     fprintf(f, ",\n{\"ph\":\"M\",\"pid\":1,\"tid\":%u,\"name\":\"thread_name\",\"args\":{\"name\":\"%s\"}}",
             number, name);
     fprintf(
         f,
         ",\n{\"ph\":\"M\",\"pid\":1,\"tid\":%u,\"name\":\"thread_sort_index\",\"args\":{\"sort_index\":%u}}",
-        number, number);
+        number, place);
 }
 
 static void write_record(FILE *f, const struct rs_spans *s, const struct rs_row *row, uint32_t first,
@@ -69,7 +71,7 @@ static void write_row(FILE *f, const struct rs_spans *s, const struct rs_row *ro
     char name[sizeof row->name + 12];
     for (uint32_t k = 0; k < row->tracks; k++) {
         snprintf(name, sizeof name, k ? "%s %u" : "%s", row->name, k + 1);
-        write_thread(f, first + k, name);
+        write_thread(f, first + k, first + k + 1, name);
     }
     for (uint32_t i = 0; i < row->count; i++)
         write_record(f, s, row, first, &row->records[i]);
@@ -77,9 +79,29 @@ static void write_row(FILE *f, const struct rs_spans *s, const struct rs_row *ro
 
 static void write_lane(FILE *f, const struct rs_spans *s, const struct rs_lane *lane)
 {
-    write_thread(f, lane->number, lane->name);
+    write_thread(f, lane->number, lane->number + 1, lane->name);
     for (uint32_t i = 0; i < lane->count; i++)
-        write_event(f, s, lane, &lane->events[i]);
+        if (lane->events[i].kind != RS__EVENT_PHASE)
+            write_event(f, s, lane, &lane->events[i]);
+}
+
+static void write_phases(FILE *f, const struct rs_spans *s, const struct rs_lane *lane, uint32_t number)
+{
+    bool named = false;
+    for (uint32_t i = 0; i < lane->count; i++) {
+        const struct rs__event *e = &lane->events[i];
+        const unsigned long long value = e->value;
+        if (e->kind != RS__EVENT_PHASE)
+            continue;
+        if (!named)
+            write_thread(f, number, 0, PHASES);
+        named = true;
+        fprintf(f,
+                ",\n{\"ph\":\"X\",\"pid\":1,\"tid\":%u,\"name\":\"%s %llu\",\"ts\":%.3f,\"dur\":%.3f,"
+                "\"args\":{}}",
+                number, s->names[e->name].text, value, microseconds(s, e->begin_ns),
+                (double)e->duration_ns * 1e-3);
+    }
 }
 
 static int write_all(FILE *f, const struct rs_spans *s)
@@ -93,6 +115,8 @@ static int write_all(FILE *f, const struct rs_spans *s)
         write_lane(f, s, s->lanes[i]);
     for (uint32_t i = 0; i < s->row_count; i++)
         write_row(f, s, s->rows[i], s->lane_count + i * RS_ROW_TRACKS);
+    for (uint32_t i = 0; i < s->lane_count; i++)
+        write_phases(f, s, s->lanes[i], s->lane_count + s->row_count * RS_ROW_TRACKS);
     fputs("\n]}\n", f);
     return ferror(f) || fflush(f) != 0 ? -1 : 0;
 }
@@ -107,6 +131,8 @@ int rs_spans_write(struct rs_spans *s, const char *path, struct rs_error *err)
     FILE *f = fopen(beside, "we");
     if (!f)
         return rs_error_set_errno(err, errno, "the trace %s can't be written; choose another --trace", path);
+    for (uint32_t i = 0; i < s->lane_count; i++)
+        rs_lane_phase_end(s->lanes[i]);
     for (uint32_t i = 0; i < s->row_count; i++)
         rs__row_arrange(s->rows[i], s->began_ns);
     int errnum = write_all(f, s) < 0 ? errno : 0;

@@ -8,7 +8,6 @@
 #include "upload.h"
 
 #include <math.h>
-#include <stdio.h>
 
 /* A step that was started on a device and has not given its result. */
 struct started {
@@ -28,8 +27,8 @@ struct rs_train {
     struct rs_stage_figures figures;
     uint64_t last_end; /* of the batch before, or of the start */
     struct rs_lane *lane;
-    uint32_t train_name, valid_name, upload_name, snapshot_name; /* of spans */
-    uint32_t phase_epoch;                                        /* whose phase is open, plus one */
+    uint32_t train_name, valid_name, upload_name, snapshot_name, epoch_name; /* of spans */
+    uint32_t phase_epoch; /* whose phase is open, plus one */
 
     /* with a stream: tickets first_ticket to next_ticket - 1 are started */
     struct started started[RS_DEVICE_SLOTS_MAX];
@@ -54,6 +53,7 @@ int rs_train_create(struct rs_train **out, const struct rs_train_options *option
     t->valid_name = rs_spans_name(options->spans, "validate");
     t->upload_name = rs_spans_name(options->spans, "upload");
     t->snapshot_name = rs_spans_name(options->spans, "snapshot");
+    t->epoch_name = rs_spans_name(options->spans, "epoch");
     *out = t;
     return 0;
 }
@@ -258,12 +258,10 @@ void rs_train_enter(void *self, struct rs_lane *lane)
 /* An epoch's range begins with its first batch here. */
 static void begin_phase(struct rs_train *t, uint32_t epoch)
 {
-    char text[24];
     if (t->phase_epoch == epoch + 1)
         return;
     t->phase_epoch = epoch + 1;
-    snprintf(text, sizeof text, "epoch %u", epoch);
-    rs_lane_phase(t->lane, text);
+    rs_lane_phase(t->lane, t->epoch_name, epoch);
 }
 
 int rs_train_batch(void *self, struct rs_slot *slot, uint64_t waited_ns, struct rs_error *err)
@@ -338,6 +336,7 @@ void rs_train_finish(void *self)
     struct rs_error *error = &t->finish_error;
     int code = 0;
     drain(t);
+    rs_lane_phase_end(t->lane);
     if (!t->o.checkpointer)
         return;
     if (rs_run_stopped(t->o.run) && t->weights_good && !t->saved && t->progress.steps) {

@@ -53,7 +53,8 @@ static void test_null(void **state)
     rs_lane_range_begin(NULL, 0, 1);
     rs_lane_range_end(NULL);
     rs_lane_counter(NULL, 0, 1);
-    rs_lane_phase(NULL, "epoch 0");
+    rs_lane_phase(NULL, 0, 1);
+    rs_lane_phase_end(NULL);
     rs_lane_flow(NULL, 1);
     assert_null(rs_spans_row(NULL, "GPU"));
     rs_row_add(NULL, NULL);
@@ -87,7 +88,6 @@ static void test_nesting(void **state)
     uint32_t train = rs_spans_name(spans, "train"), upload = rs_spans_name(spans, "upload");
     uint64_t before = rs_now_ns();
     struct rs_lane *lane = rs_spans_lane(spans, "a thread with a long name");
-    rs_lane_phase(lane, "epoch 0");
     rs_lane_begin(lane, train, 7);
     for (uint64_t b = 8; b < 10; b++) {
         rs_lane_begin(lane, upload, b);
@@ -97,7 +97,6 @@ static void test_nesting(void **state)
         rs_lane_end(lane);
     }
     rs_lane_end(lane);
-    rs_lane_phase(lane, "epoch 1");
     rs_lane_begin(lane, train, (uint64_t)1 << 53);
     rs_lane_end(lane);
     int64_t took = (int64_t)(rs_now_ns() - before);
@@ -120,6 +119,73 @@ static void test_nesting(void **state)
     assert_true(second->end_ns <= outer->end_ns && outer->end_ns <= t.spans[3].begin_ns);
     assert_true(outer->end_ns - outer->begin_ns <= took);
     assert_int_equal(t.dropped, 0);
+    trace_close(&t);
+}
+
+static const struct trace_span *find_span(const struct trace *t, const char *row, int64_t batch)
+{
+    int number = trace_row(t, row);
+    for (size_t i = 0; i < t->span_count; i++)
+        if (t->spans[i].row == number && t->spans[i].batch == batch)
+            return &t->spans[i];
+    fail_msg("no batch %lld on row %s", (long long)batch, row);
+    return NULL;
+}
+
+/* Phases stand on a row of their own, above the threads. */
+static void test_phases(void **state)
+{
+    (void)state;
+    struct rs_spans *spans = create(true);
+    uint32_t train = rs_spans_name(spans, "train"), epoch = rs_spans_name(spans, "epoch");
+    struct rs_lane *other = rs_spans_lane(spans, "main"), *lane = rs_spans_lane(spans, "train");
+    struct rs_row *row = rs_spans_row(spans, "GPU");
+    rs_lane_phase_end(lane); /* none is open */
+    rs_lane_phase(lane, epoch, 7);
+    rs_lane_begin(lane, train, 1);
+    rs_lane_end(lane);
+    rs_lane_phase_end(lane);
+    rs_lane_phase_end(lane);
+    usleep(300);
+    rs_lane_phase(lane, epoch, 8);
+    for (uint64_t b = 2; b < RS_LANE_EVENTS; b++) { /* one too many */
+        rs_lane_begin(lane, train, b);
+        rs_lane_end(lane);
+    }
+    usleep(300);
+    rs_lane_phase(lane, epoch, 9); /* ends the one before and finds no room */
+    rs_lane_begin(other, train, 5);
+    rs_lane_end(other);
+    uint64_t at = rs_now_ns();
+    rs_row_add(row, &(struct rs_row_record){"kernel", at, at, 5, 0});
+
+    struct trace t;
+    finish(spans, &t);
+    assert_int_equal(t.row_count, 4);
+    assert_int_equal(t.dropped, 2);
+    int epochs = trace_row(&t, "epochs");
+    for (int i = 0; i < TRACE_ROWS_MAX; i++)
+        assert_true(!t.rows[i] || i == epochs || t.places[epochs] < t.places[i]);
+    const struct trace_span *first = &t.spans[t.span_count - 2], *second = first + 1;
+    const struct trace_span *step = find_span(&t, "train", 1),
+                            *last = find_span(&t, "train", RS_LANE_EVENTS - 2);
+    assert_int_equal(first->row, epochs);
+    assert_int_equal(first[-1].row, trace_row(&t, "GPU"));
+    assert_string_equal(first->name, "epoch 7");
+    assert_string_equal(second->name, "epoch 8");
+    assert_int_equal(first->batch, -1);
+    assert_true(first->begin_ns <= step->begin_ns && step->end_ns <= first->end_ns);
+    assert_true(second->begin_ns - first->end_ns >= 300000);
+    assert_true(second->end_ns - last->end_ns >= 300000);
+    trace_close(&t);
+
+    spans = create(true);
+    lane = rs_spans_lane(spans, "train");
+    rs_lane_phase(lane, rs_spans_name(spans, "epoch"), 0); /* is open when the trace is written */
+    usleep(300);
+    finish(spans, &t);
+    assert_int_equal(t.span_count, 1);
+    assert_true(t.spans[0].end_ns - t.spans[0].begin_ns >= 300000);
     trace_close(&t);
 }
 
@@ -147,16 +213,6 @@ static void test_counters(void **state)
     assert_string_equal(t.counters[4].name, "ready batches");
     assert_int_equal(t.counters[4].row, trace_row(&t, "train"));
     trace_close(&t);
-}
-
-static const struct trace_span *find_span(const struct trace *t, const char *row, int64_t batch)
-{
-    int number = trace_row(t, row);
-    for (size_t i = 0; i < t->span_count; i++)
-        if (t->spans[i].row == number && t->spans[i].batch == batch)
-            return &t->spans[i];
-    fail_msg("no batch %lld on row %s", (long long)batch, row);
-    return NULL;
 }
 
 /* Records in any order; those that overlap get rows of their own; arrows end at the first of a flow. */
@@ -455,7 +511,7 @@ int main(void)
         cmocka_unit_test(test_rows),     cmocka_unit_test(test_row_limits),
         cmocka_unit_test(test_threads),  cmocka_unit_test(test_full_lane),
         cmocka_unit_test(test_untraced), cmocka_unit_test(test_unwritable),
-        cmocka_unit_test(test_mistakes),
+        cmocka_unit_test(test_mistakes), cmocka_unit_test(test_phases),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

@@ -89,7 +89,7 @@ static void take_metadata(struct trace *trace, const cJSON *event, bool placed[T
         trace->rows[row] = text_of(args, "name");
         trace->row_count++;
     } else if (strcmp(name, "thread_sort_index") == 0) {
-        number_of(args, "sort_index");
+        trace->places[row_of(event)] = count_of(args, "sort_index");
         placed[row_of(event)] = true;
     } else {
         fail_msg("metadata that viewers don't know: %s", name);

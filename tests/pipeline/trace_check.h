@@ -33,6 +33,7 @@ struct trace_arrow { /* from the span of a thread to a record of a device */
 struct trace {
     void *json;                       /* texts below are in it */
     const char *rows[TRACE_ROWS_MAX]; /* names of the threads, at their tid */
+    int64_t places[TRACE_ROWS_MAX];   /* from the top */
     int row_count;
     struct trace_span *spans; /* by row, then by time, outer ones before inner ones */
     size_t span_count;

@@ -14,13 +14,14 @@
 static struct scene scene;
 static char trace_path[320], said[4096];
 
-/* Runs an epoch with a trace; what it said is in said. */
-static int run(const struct rs_backend *backend, const char *out, uint64_t max_steps,
-               struct fake_script script)
+/* Runs with a trace; what it said is in said. */
+static int run_epochs(uint32_t epochs, const struct rs_backend *backend, const char *out, uint64_t max_steps,
+                      struct fake_script script)
 {
     struct rs_training_options o = scene_options(&scene);
     struct rs_training_outcome outcome;
     struct rs_error err = {0};
+    o.epochs = epochs;
     snprintf(trace_path, sizeof trace_path, "%s/trace.json", scene.root);
     o.backend = backend;
     o.out = out;
@@ -35,6 +36,12 @@ static int run(const struct rs_backend *backend, const char *out, uint64_t max_s
     int code = rs_training_run(&o, &outcome, &err);
     fclose(o.console);
     return code;
+}
+
+static int run(const struct rs_backend *backend, const char *out, uint64_t max_steps,
+               struct fake_script script)
+{
+    return run_epochs(1, backend, out, max_steps, script);
 }
 
 /* The first span of this name and batch on any row, or NULL. */
@@ -172,6 +179,62 @@ static void a_failed_run_is_traced(void **state)
     trace_close(&t);
 }
 
+/* Each epoch is a span that holds its batches, on the train thread and on the device. */
+static void check_epochs(const struct trace *t, int64_t epochs, int64_t batches)
+{
+    const int row = trace_row(t, "epochs");
+    const struct trace_span *last = NULL;
+    char name[24];
+    for (int64_t epoch = 0; epoch < epochs; epoch++) {
+        snprintf(name, sizeof name, "epoch %lld", (long long)epoch);
+        const struct trace_span *span = find(t, name, -1);
+        if (!span) {
+            fail_msg("no %s", name);
+            return;
+        }
+        assert_int_equal(span->row, row);
+        assert_true(!last || last->end_ns <= span->begin_ns);
+        last = span;
+        for (size_t i = 0; i < t->span_count; i++) {
+            const struct trace_span *s = &t->spans[i];
+            const bool step = strcmp(s->name, "upload") == 0 || strcmp(s->name, "train") == 0 ||
+                              strcmp(s->name, "validate") == 0 || strncmp(t->rows[s->row], "GPU", 3) == 0;
+            if (step && s->batch >= 0 && s->batch / BATCHES == epoch)
+                assert_true(span->begin_ns <= s->begin_ns && s->end_ns <= span->end_ns);
+        }
+    }
+    for (size_t i = 0; i < t->span_count; i++) {
+        epochs -= t->spans[i].row == row;
+        batches -= strcmp(t->spans[i].name, "upload") == 0;
+    }
+    assert_int_equal(epochs, 0);
+    assert_int_equal(batches, 0);
+}
+
+static void epochs_have_a_row(void **state)
+{
+    (void)state;
+    struct trace t;
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(
+            run_epochs(3, i ? &fake_stream : &fake_sync, NULL, 0, (struct fake_script){.latency = 3}), 0);
+        trace_open(&t, trace_path);
+        check_epochs(&t, 3, 3 * (int64_t)BATCHES);
+        trace_close(&t);
+    }
+    /* a run that is cut short, and one that goes on inside the epoch */
+    char dir[320];
+    snprintf(dir, sizeof dir, "%s/cut", scene.root);
+    assert_int_equal(run_epochs(3, &fake_stream, dir, 4, (struct fake_script){0}), 0);
+    trace_open(&t, trace_path);
+    check_epochs(&t, 1, 4 + 2); /* validates all the same */
+    trace_close(&t);
+    assert_int_equal(run_epochs(3, &fake_stream, dir, 0, (struct fake_script){.latency = 3}), 0);
+    trace_open(&t, trace_path);
+    check_epochs(&t, 3, 3 * (int64_t)BATCHES - 4);
+    trace_close(&t);
+}
+
 static int begin(void **state)
 {
     (void)state;
@@ -191,6 +254,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(records_stand_on_rows_of_their_own),
         cmocka_unit_test(a_resumed_run_goes_on_counting),
+        cmocka_unit_test(epochs_have_a_row),
         cmocka_unit_test(without_records_the_trace_says_so),
         cmocka_unit_test(lost_records_are_counted),
         cmocka_unit_test(a_failed_run_is_traced),

@@ -46,16 +46,20 @@ static void test_rows(void **unused)
     assert_true(trace_row(&t, "main") >= 0);
     assert_true(trace_row(&t, "train") >= 0);
     assert_true(trace_row(&t, "checkpoint") >= 0);
-    assert_int_equal(t.row_count, workers + 3);
+    assert_true(trace_row(&t, "epochs") >= 0);
+    assert_int_equal(t.row_count, workers + 4);
     for (size_t i = 0; i < t.span_count; i++) {
         const struct trace_span *span = &t.spans[i];
         const char *row = t.rows[span->row], *name = span->name;
+        assert_int_equal(span->batch < 0, strcmp(row, "epochs") == 0);
         if (strcmp(name, CHUNK) == 0)
             assert_int_equal(strncmp(row, "decode.", 7), 0);
         else if (strcmp(name, "read") == 0 || strcmp(name, "metrics") == 0)
             assert_string_equal(row, "main");
         else if (strcmp(name, "checkpoint") == 0)
             assert_string_equal(row, "checkpoint");
+        else if (strcmp(name, "epoch 0") == 0)
+            assert_string_equal(row, "epochs");
         else
             assert_string_equal(row, "train");
     }
