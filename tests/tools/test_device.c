@@ -148,12 +148,42 @@ static void with_driver(const char *init, const char *version, const char *reaso
     unsetenv(PLUGIN);
 }
 
+/* A driver and a GPU, and no cuDNN: RSTREAM_CUDNN is the remedy, and is one. */
+static void test_no_cudnn(void **unused)
+{
+    static const char remedy[] =
+        "cuDNN 9 was not found: install it, or set RSTREAM_CUDNN to its libcudnn.so.9 (searched: "
+        "libcudnn.so.9: cannot open shared object file: No such file or directory";
+    (void)unused;
+    setenv(PLUGIN, FAKE_GPU_PLUGIN, 1);
+    setenv("LD_AUDIT", WITHOUT_CUDNN, 1);
+    unsetenv("RSTREAM_CUDNN");
+    expect_reason(remedy);
+    run_rstream(&o, scratch.path, "train --data %s --out %s --image-size 75 --batch-size 4 --max-steps 1",
+                in(scratch.path, "set"), in(scratch.path, "no-cudnn"));
+    if (o.exit_code != 0)
+        fail_msg("%s", o.err);
+    expect(o.out, "\n         cuda can't be used: cuDNN 9 was not found: install it, or set RSTREAM_CUDNN");
+    setenv("RSTREAM_CUDNN", scratch.path, 1);
+    expect_reason(remedy);
+    expect(o.err, "; RSTREAM_CUDNN: ");
+    setenv("RSTREAM_CUDNN", FAKE_CUDNN_FOLDER, 1);
+    run_rstream(&o, scratch.path, "devices");
+    expect(o.out, "cuda  made-up GPU, cuda:0, sm_90\n      library cuDNN 9.12.3, CUDA ");
+    setenv("RSTREAM_CUDNN", FAKE_CUDNN_FOLDER "/libcudnn.so.9", 1);
+    run_rstream(&o, scratch.path, "devices");
+    expect(o.out, "cuda  made-up GPU, cuda:0, sm_90\n      library cuDNN 9.12.3, CUDA ");
+    unsetenv("RSTREAM_CUDNN");
+    unsetenv("LD_AUDIT");
+    unsetenv(PLUGIN);
+}
+
 static void test_drivers(void **unused)
 {
     (void)unused;
     with_driver("100", "13000", "the NVIDIA driver is there but shows no GPU");
     with_driver("34", "13000", "libcuda.so.1 is the CUDA toolkit's stub and not a driver");
-    with_driver("35", "12040", "the NVIDIA driver supports CUDA 12.4 at most and this build needs 13.0");
+    with_driver("0", "12040", "the NVIDIA driver supports CUDA 12.4 at most and this build needs 13.0");
     with_driver("999", "13000", "CUDA failed with code 999");
 }
 
@@ -200,6 +230,7 @@ int main(void)
 #ifdef REAL_PLUGIN
         cmocka_unit_test(test_drivers),
         cmocka_unit_test(test_no_driver),
+        cmocka_unit_test(test_no_cudnn),
 #endif
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
