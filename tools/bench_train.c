@@ -1,25 +1,32 @@
 /* bench_train.c: rstream bench train: the training step alone, and inside a whole run.
  *
- * How a figure is made: the step alone runs --steps times on four batches of random pixels in memory, after
- * two steps that don't count; each is timed. End to end is a whole run (rs_training_run) on --data for
- * --steps + 5 steps into a temporary folder; its metrics.jsonl says for each step the seconds since the step
- * before, waiting for data included. The first five, in which the pipeline fills, don't count. The step alone
- * is measured before and after the run; the share printed is the mean of its two means over the run's mean.
+ * How a figure is made: the step alone runs --steps times on four batches of random pixels in memory, of the
+ * kind that the whole run uploads. In host memory each step is timed, after two that don't count. On a device
+ * with a stream steps overlap with uploads and with each other's start, as they do in a run, so a single
+ * step's time means nothing: after WARM_UP_DEVICE steps the whole is timed from an idle device to an idle
+ * device (stream_steps.h), and windows of these steps show how the speed scatters.
+ * End to end is a whole run (rs_training_run) on --data into a temporary folder; its metrics.jsonl says for
+ * each step the seconds since the step before, waiting for data included. Its first steps, in which the
+ * pipeline fills and a device captures its step, don't count: five, or WARM_UP_DEVICE. The step alone is
+ * measured before and after the run; the share printed is the mean of its two means over the run's mean.
  * Means, since a step that waits now and then leaves a median unchanged.
  */
 #include "alloc.h"
 #include "backend.h"
 #include "clock.h"
 #include "commands.h"
+#include "data.h"
 #include "device.h"
 #include "image.h"
+#include "preprocess.h"
 #include "random.h"
 #include "resnet.h"
 #include "scratch.h"
-#include "source.h"
+#include "stream_steps.h"
 
 #include <cjson/cJSON.h>
 #include <errno.h>
+#include <math.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -27,89 +34,139 @@
 #define STEPS_AUTO 20u
 #define BATCHES 4u
 #define WARM_UP 2u
-#define RUN_WARM_UP 5u
+#define WARM_UP_RUN 5u
+#define WARM_UP_DEVICE                                                                                       \
+    20u /* more than a capture takes, and than the batches that a run has ready by then                      \
+         */
+#define WINDOWS 5u
 #define CLASSES 10
 #define LEARNING_RATE 1e-4F
 
 struct step_bench {
     struct rs_chosen_device device;
+    struct rs_preprocess_choice preprocess;
     struct rs_graph *graph;
     struct rs_state *state;
     struct rs_plan *plan;
     void *tensors[BATCHES];
     int32_t *labels;
+    struct rs_batch_input inputs[BATCHES];
     uint32_t batch;
 };
 
+/* What the steps are measured with, and what became of it. */
+struct comparison {
+    const struct rs_config *config;
+    struct rs_data data; /* zeroed without --data */
+    uint64_t steps;
+    double *seconds;  /* steps of them */
+    uint32_t warm_up; /* of the whole run, as the device wants it */
+    double alone[2];  /* mean seconds of a step, before and after */
+    double run;       /* the same of the whole run */
+};
+
+/* The plan goes first: it waits for what the device still copies. */
 static void close_step(struct step_bench *b)
 {
+    if (b->plan)
+        b->device.backend->destroy(b->plan);
     for (uint32_t i = 0; i < BATCHES; i++) {
         if (b->tensors[i])
             b->device.backend->host_free(b->device.device, b->tensors[i]);
     }
-    free(b->labels);
-    if (b->plan)
-        b->device.backend->destroy(b->plan);
+    if (b->labels)
+        b->device.backend->host_free(b->device.device, b->labels);
     rs_chosen_device_close(&b->device);
     rs_state_destroy(b->state);
     rs_graph_destroy(b->graph);
 }
 
-/* Random pixels through the same normalization as real ones. */
-static int fill_batches(struct step_bench *b, size_t values, struct rs_error *err)
+/* Random pixels, as they are or through the same normalization as real ones. scratch: values bytes. */
+static void fill_tensor(const struct step_bench *b, struct rs_random *random, void *tensor, uint8_t *scratch,
+                        size_t values)
 {
-    uint8_t *pixels = rs_alloc(values);
-    b->labels = calloc(b->batch, sizeof *b->labels);
-    bool there = pixels && b->labels;
+    enum rs_element element = b->device.backend->input_element(b->plan);
+    uint8_t *pixels = element == RS_ELEMENT_U8 ? tensor : scratch;
+    for (size_t k = 0; k < values; k++)
+        pixels[k] = (uint8_t)(rs_random_u32(random) >> 24);
+    if (element == RS_ELEMENT_BF16)
+        rs_normalize_bf16(pixels, tensor, values);
+    else if (element == RS_ELEMENT_F32)
+        rs_normalize_f32(pixels, tensor, values);
+}
+
+static int fill_batches(struct step_bench *b, size_t image_size, struct rs_error *err)
+{
+    const struct rs_backend *backend = b->device.backend;
+    const struct rs_pixel_format *pixels = &b->preprocess.pixels;
+    size_t area = pixels->height ? (size_t)pixels->height * pixels->width : image_size * image_size;
+    size_t values = (size_t)b->batch * 3 * area;
+    uint8_t *scratch = rs_alloc(values);
+    b->labels = backend->host_alloc(b->device.device, b->batch * sizeof *b->labels);
+    bool there = scratch && b->labels;
     struct rs_random random;
     rs_random_init(&random, 0, 0, 0);
     for (uint32_t i = 0; there && i < BATCHES; i++) {
-        b->tensors[i] = b->device.backend->host_alloc(b->device.device, values * sizeof(float));
+        b->tensors[i] = backend->host_alloc(b->device.device, values * (pixels->height ? 1 : sizeof(float)));
         there = b->tensors[i] != NULL;
-        for (size_t k = 0; there && k < values; k++)
-            pixels[k] = (uint8_t)(rs_random_u32(&random) >> 24);
-        if (there && b->device.backend->input_element(b->plan) == RS_ELEMENT_BF16)
-            rs_normalize_bf16(pixels, b->tensors[i], values);
-        else if (there)
-            rs_normalize_f32(pixels, b->tensors[i], values);
+        if (there)
+            fill_tensor(b, &random, b->tensors[i], scratch, values);
+        b->inputs[i] = (struct rs_batch_input){b->tensors[i], b->labels, b->batch};
     }
     for (uint32_t i = 0; there && i < b->batch; i++)
         b->labels[i] = (int32_t)(i % (uint32_t)b->graph->classes);
-    rs_free(pixels);
+    rs_free(scratch);
     return there ? RS_OK
                  : rs_error_set(err, RS_E_NOMEM, "out of memory for %u batches of %u images", BATCHES,
                                 b->batch);
 }
 
-static int open_step(struct step_bench *b, const struct rs_config *config, int32_t classes,
-                     struct rs_error *err)
+static int open_step(struct step_bench *b, const struct comparison *c, struct rs_error *err)
 {
+    const struct rs_config *config = c->config;
     const struct rs_device_options device = rs_config_device_options(config);
+    const struct rs_source *train = c->data.sources[RS_PHASE_TRAIN];
     b->batch = (uint32_t)config->batch_size;
-    RS_TRY(rs_resnet_build(&b->graph, (int32_t)config->image_size, classes, err));
+    RS_TRY(rs_resnet_build(&b->graph, (int32_t)config->image_size, train ? rs_source_classes(train) : CLASSES,
+                           err));
     RS_TRY(rs_state_create(&b->state, b->graph, err));
     rs_state_init(b->state, 0);
     RS_TRY(rs_chosen_device_open(&b->device, NULL, rs_config_device(config), &device, err));
+    RS_TRY(rs_preprocess_choose((enum rs_preprocess)config->preprocess, b->device.backend, c->data.sources,
+                                (uint32_t)config->image_size, &b->preprocess, err));
     struct rs_plan_options options = {.precision = (enum rs_precision)config->precision,
                                       .optimizer = RS_OPTIMIZER_ADAM,
                                       .beta1 = 0.9,
                                       .beta2 = 0.999,
                                       .eps = 1e-8,
-                                      .train_batches = {b->batch}};
+                                      .train_batches = {b->batch},
+                                      .pixels = b->preprocess.pixels};
     RS_TRY(rs_chosen_device_eager(&b->device, rs_config_step_graph(config), &options.eager, err));
     RS_TRY(b->device.backend->compile(b->device.device, b->graph, &options, &b->plan, err));
     RS_TRY(b->device.backend->load(b->plan, b->state, err));
-    return fill_batches(b, (size_t)b->batch * 3 * config->image_size * config->image_size, err);
+    return fill_batches(b, config->image_size, err);
+}
+
+static int run_stream_steps(struct step_bench *b, double *seconds, uint64_t steps, struct rs_error *err)
+{
+    struct rs_stream_steps run = {.stream = b->device.backend->stream,
+                                  .plan = b->plan,
+                                  .batches = b->inputs,
+                                  .count = BATCHES,
+                                  .lr = LEARNING_RATE};
+    RS_TRY(rs_stream_steps_run(&run, WARM_UP_DEVICE, NULL, NULL, err));
+    return rs_stream_steps_run(&run, steps, seconds, NULL, err);
 }
 
 /* seconds: one a step */
 static int run_steps(struct step_bench *b, double *seconds, uint64_t steps, struct rs_error *err)
 {
+    if (b->device.backend->stream)
+        return run_stream_steps(b, seconds, steps, err);
     for (uint64_t i = 0; i < WARM_UP + steps; i++) {
-        const struct rs_batch_input input = {b->tensors[i % BATCHES], b->labels, b->batch};
         struct rs_step_result result = {0};
         uint64_t start = rs_now_ns();
-        RS_TRY(b->device.backend->train_step(b->plan, &input, LEARNING_RATE, &result, err));
+        RS_TRY(b->device.backend->train_step(b->plan, &b->inputs[i % BATCHES], LEARNING_RATE, &result, err));
         if (i >= WARM_UP)
             seconds[i - WARM_UP] = (double)(rs_now_ns() - start) * 1e-9;
     }
@@ -152,35 +209,67 @@ static double mean(const double *values, uint64_t count)
     return sum / (double)count;
 }
 
-/* say: the first of its kind in this command. */
-static int step_alone(const struct rs_config *config, int32_t classes, bool say, double *seconds,
-                      uint64_t steps, double *mean_seconds, struct rs_error *err)
+/* What a figure of the step alone was measured with. */
+static void print_how(const struct step_bench *b, const struct rs_config *config)
+{
+    (void)printf(" (%s, %s, %s, batch %u)\n", b->device.backend->name, b->device.info.library,
+                 rs_options[RS_OPTION_PRECISION].choices[config->precision], b->batch);
+    (void)fflush(stdout);
+}
+
+static void print_steps(double *seconds, uint64_t steps, double average, uint32_t batch)
+{
+    double median = rs__median(seconds, steps); /* sorts them */
+    (void)printf("Step alone: %.1f ms median of %llu steps (%.1f mean, %.1f least), %.1f img/s", median * 1e3,
+                 (unsigned long long)steps, average * 1e3, seconds[0] * 1e3, batch / median);
+}
+
+/* Steps that overlap have no time of their own, but many of them in a row have. */
+static void print_stream_steps(const double *seconds, uint64_t steps, double average, uint32_t batch)
+{
+    uint64_t windows = steps < WINDOWS ? steps : WINDOWS;
+    double least = INFINITY, most = 0;
+    for (uint64_t i = 0; i < windows; i++) {
+        uint64_t begin = i * steps / windows, end = (i + 1) * steps / windows;
+        double window = mean(seconds + begin, end - begin);
+        least = fmin(least, window);
+        most = fmax(most, window);
+    }
+    (void)printf(
+        "Step alone: %.2f ms mean of %llu steps, uploads beside them (%.2f to %.2f in %llu windows), "
+        "%.1f img/s",
+        average * 1e3, (unsigned long long)steps, least * 1e3, most * 1e3, (unsigned long long)windows,
+        batch / average);
+}
+
+/* average: mean seconds of a step. first: of its kind in this command. */
+static int step_alone(struct comparison *c, bool first, double *average, struct rs_error *err)
 {
     struct step_bench b = {0};
-    int code = open_step(&b, config, classes, err);
-    if (code == RS_OK && say)
+    int code = open_step(&b, c, err);
+    if (code == RS_OK && first)
         rs_chosen_device_note(&b.device);
     if (code == RS_OK)
-        code = run_steps_apart(&b, seconds, steps, err);
+        code = run_steps_apart(&b, c->seconds, c->steps, err);
     if (code == RS_OK) {
-        *mean_seconds = mean(seconds, steps);
-        double median = rs__median(seconds, steps);
-        (void)printf(
-            "Step alone: %.1f ms median of %llu steps (%.1f mean, %.1f least), %.1f img/s (%s, %s, %s, "
-            "batch %u)\n",
-            median * 1e3, (unsigned long long)steps, *mean_seconds * 1e3, seconds[0] * 1e3, b.batch / median,
-            b.device.backend->name, b.device.info.library,
-            rs_options[RS_OPTION_PRECISION].choices[config->precision], b.batch);
-        (void)fflush(stdout);
+        bool stream = b.device.backend->stream != NULL;
+        c->warm_up = stream ? WARM_UP_DEVICE : WARM_UP_RUN;
+        *average = mean(c->seconds, c->steps);
+        if (stream)
+            print_stream_steps(c->seconds, c->steps, *average, b.batch);
+        else
+            print_steps(c->seconds, c->steps, *average, b.batch);
+        print_how(&b, c->config);
     }
     close_step(&b);
     return code;
 }
 
 /* Sums up the step events behind the warm-up that have a full batch. */
-static int read_metrics(const char *path, uint64_t batch, double *seconds, double *waits, uint64_t *steps,
-                        struct rs_error *err)
+static int read_metrics(const char *path, const struct comparison *c, double *seconds, double *waits,
+                        uint64_t *steps, struct rs_error *err)
 {
+    const uint64_t batch = c->config->batch_size;
     FILE *file = fopen(path, "r");
     if (!file)
         return rs_error_set_errno(err, errno, "%s can't be opened", path);
@@ -192,7 +281,7 @@ static int read_metrics(const char *path, uint64_t batch, double *seconds, doubl
         cJSON *event = cJSON_Parse(line);
         const cJSON *kind = cJSON_GetObjectItemCaseSensitive(event, "event");
         if (cJSON_IsString(kind) && strcmp(kind->valuestring, "step") == 0 &&
-            cJSON_GetNumberValue(cJSON_GetObjectItemCaseSensitive(event, "step")) > RUN_WARM_UP &&
+            cJSON_GetNumberValue(cJSON_GetObjectItemCaseSensitive(event, "step")) > c->warm_up &&
             cJSON_GetNumberValue(cJSON_GetObjectItemCaseSensitive(event, "images")) == (double)batch) {
             *seconds += cJSON_GetNumberValue(cJSON_GetObjectItemCaseSensitive(event, "seconds"));
             *waits += cJSON_GetNumberValue(cJSON_GetObjectItemCaseSensitive(event, "data_wait_seconds"));
@@ -206,20 +295,18 @@ static int read_metrics(const char *path, uint64_t batch, double *seconds, doubl
                   : rs_error_set(err, RS_E_LIMIT,
                                  "no full batch after the first %u steps: the data set is too small "
                                  "for --batch-size %llu",
-                                 RUN_WARM_UP, (unsigned long long)batch);
+                                 c->warm_up, (unsigned long long)batch);
 }
 
-/* mean_seconds: of a step of a whole run */
-static int end_to_end(const struct rs_config *config, const char *out, uint64_t steps, double *mean_seconds,
-                      struct rs_error *err)
+static int end_to_end(struct comparison *c, const char *out, struct rs_error *err)
 {
     struct rs_training_options options;
     struct rs_training_outcome outcome = {0};
-    rs_config_training(config, "{}", &options);
+    rs_config_training(c->config, "{}", &options);
     options.out = out;
     options.lr = LEARNING_RATE;
     options.epochs = UINT32_MAX;
-    options.max_steps = steps + RUN_WARM_UP;
+    options.max_steps = c->steps + c->warm_up;
     RS_TRY(rs_training_run(&options, &outcome, err));
     if (outcome.interrupted)
         return rs_error_set(err, RS_E_CANCELLED, "interrupted");
@@ -227,54 +314,45 @@ static int end_to_end(const struct rs_config *config, const char *out, uint64_t 
     (void)snprintf(path, sizeof path, "%s/metrics.jsonl", out);
     double seconds = 0, waits = 0;
     uint64_t counted = 0;
-    RS_TRY(read_metrics(path, config->batch_size, &seconds, &waits, &counted, err));
-    *mean_seconds = seconds / (double)counted;
-    (void)printf("End to end: %.1f ms mean of %llu steps, of that %.2f ms waiting for data, %.1f img/s\n",
-                 *mean_seconds * 1e3, (unsigned long long)counted, waits / (double)counted * 1e3,
-                 (double)config->batch_size / *mean_seconds);
+    RS_TRY(read_metrics(path, c, &seconds, &waits, &counted, err));
+    c->run = seconds / (double)counted;
+    (void)printf("End to end: %.2f ms mean of %llu steps, of that %.2f ms (%.1f%%) waiting for data, %.1f "
+                 "img/s\n",
+                 c->run * 1e3, (unsigned long long)counted, waits / (double)counted * 1e3,
+                 waits / seconds * 100, (double)c->config->batch_size / c->run);
     (void)fflush(stdout);
-    return RS_OK;
-}
-
-static int count_classes(const char *data, int32_t *classes, struct rs_error *err)
-{
-    struct rs_source *source = NULL;
-    RS_TRY(rs_source_open(&source, data, RS_SPLIT_TRAIN, err));
-    *classes = rs_source_classes(source);
-    rs_source_destroy(source);
     return RS_OK;
 }
 
 /* The run stands between two measurements of the step, so that a machine that slows down or speeds up
  * meanwhile favours neither. */
-static int compare(const struct rs_config *config, int32_t classes, double *seconds, uint64_t steps,
-                   struct rs_error *err)
+static int compare(struct comparison *c, struct rs_error *err)
 {
     struct rs_scratch scratch = {0};
-    double before = 0, after = 0, run = 0;
-    RS_TRY(step_alone(config, classes, true, seconds, steps, &before, err));
-    if (!config->data)
+    RS_TRY(step_alone(c, true, &c->alone[0], err));
+    if (!c->config->data)
         return RS_OK;
     RS_TRY(rs__scratch_create(&scratch, err));
-    int code = end_to_end(config, scratch.path, steps, &run, err);
+    int code = end_to_end(c, scratch.path, err);
     rs__scratch_remove(&scratch);
     RS_TRY(code);
-    RS_TRY(step_alone(config, classes, false, seconds, steps, &after, err));
-    (void)printf("End to end runs at %.1f%% of the step alone's rate\n", (before + after) / 2 / run * 100);
+    RS_TRY(step_alone(c, false, &c->alone[1], err));
+    (void)printf("End to end runs at %.1f%% of the step alone's rate\n",
+                 (c->alone[0] + c->alone[1]) / 2 / c->run * 100);
     return RS_OK;
 }
 
 int rs__bench_train(const struct rs_config *config, struct rs_error *err)
 {
-    uint64_t steps = config->steps ? config->steps : STEPS_AUTO;
-    int32_t classes = CLASSES;
-    if (config->data)
-        RS_TRY(count_classes(config->data, &classes, err));
-    double *seconds = calloc(steps, sizeof *seconds);
-    if (!seconds)
-        return rs_error_set(err, RS_E_NOMEM, "out of memory for the times of %llu steps",
-                            (unsigned long long)steps);
-    int code = compare(config, classes, seconds, steps, err);
-    free(seconds);
+    struct comparison c = {.config = config, .steps = config->steps ? config->steps : STEPS_AUTO};
+    int code = config->data ? rs_data_open(&c.data, config->data, NULL, err) : RS_OK;
+    if (code == RS_OK) {
+        c.seconds = calloc(c.steps, sizeof *c.seconds);
+        code = c.seconds ? compare(&c, err)
+                         : rs_error_set(err, RS_E_NOMEM, "out of memory for the times of %llu steps",
+                                        (unsigned long long)c.steps);
+    }
+    free(c.seconds);
+    rs_data_close(&c.data);
     return code;
 }

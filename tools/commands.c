@@ -88,7 +88,9 @@ const struct rs_command_info rs_commands[RS_COMMAND_COUNT] = {
                 "second count from the first batch to the last; CPU seconds are those of the whole process, "
                 "start included.\n"
                 "train: the training step alone on cached batches; with --data also a whole run, whose steps "
-                "after the first five are compared with it.\n\n"
+                "after the first ones (5, on a GPU 20) are compared with it. On a GPU uploads and steps "
+                "overlap "
+                "in both.\n\n"
                 "Examples:\n  rstream bench pipeline --data cifar --workers 1\n"
                 "  rstream bench train --precision bf16 --data cifar --steps 100",
             .operands_min = 1,
