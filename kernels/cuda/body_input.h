@@ -15,19 +15,29 @@
 #include "hd.h"
 
 struct rs__input_shape {
-    uint32_t n, c, h, w; /* of the pictures */
-    uint32_t folded;     /* 0 or 1 */
-    uint32_t out_h, out_w,
-        cp; /* of the value: h, w and padded channels; where folded half of h and w, rounded up */
-    struct rs__divisor by_out_h, by_out_w, by_vectors, by_c; /* of out_h, out_w, cp / 8, c */
+    uint32_t n, c, h, w;       /* of the pictures */
+    uint32_t folded;           /* 0 or 1 */
+    uint32_t width;            /* of folded pixels, half of w, rounded up; or w */
+    uint32_t beside;           /* as many of them lie beside each other in a pixel of the value */
+    uint32_t out_h, out_w, cp; /* of the value: height, width and padded channels */
+    struct rs__divisor by_out_h, by_out_w, by_width, by_beside, by_c; /* of those */
+    struct rs__divisor by_vectors;                                    /* of a folded pixel */
 };
 
-/* Fills in the divisors. */
-RS_HD struct rs__input_shape rs__make_input_shape(struct rs__input_shape s)
+/* Fills in the rest. beside: the width of the folded kernel, or 1. */
+static inline struct rs__input_shape rs__make_input_shape(struct rs__input_shape s, uint32_t beside)
 {
+    const uint32_t channels = rs__padded(s.folded ? 4 * s.c : s.c);
+    s.beside = beside;
+    s.width = s.folded ? (s.w + 1) / 2 : s.w;
+    s.out_h = s.folded ? (s.h + 1) / 2 : s.h;
+    s.out_w = s.width - beside + 1;
+    s.cp = beside * channels;
     s.by_out_h = rs__make_divisor(s.out_h);
     s.by_out_w = rs__make_divisor(s.out_w);
-    s.by_vectors = rs__make_divisor(s.cp / RS__VECTOR);
+    s.by_width = rs__make_divisor(s.width);
+    s.by_beside = rs__make_divisor(beside);
+    s.by_vectors = rs__make_divisor(channels / RS__VECTOR);
     s.by_c = rs__make_divisor(s.c);
     return s;
 }
@@ -37,19 +47,20 @@ RS_HD uint64_t rs__input_vectors(const struct rs__input_shape *s)
     return (uint64_t)s->n * s->out_h * s->out_w * (s->cp / RS__VECTOR);
 }
 
-struct rs__origin { /* of an element of the value in a picture; outside is 0 for padding */
+struct rs__origin { /* of an element of a folded pixel in a picture; outside is 0 for padding */
     uint32_t c, y, x;
     int inside;
 };
 
-RS_HD struct rs__origin rs__find_origin(const struct rs__input_shape *s, const struct rs__pixel *pixel,
+/* x, y: of the folded pixel. */
+RS_HD struct rs__origin rs__find_origin(const struct rs__input_shape *s, uint32_t y, uint32_t x,
                                         uint32_t channel)
 {
     struct rs__origin o;
     uint32_t block = channel; /* of the 2 x 2; 0 where not folded */
     o.c = rs__divide(&block, &s->by_c);
-    o.y = s->folded ? 2 * pixel->y + block / 2 : pixel->y;
-    o.x = s->folded ? 2 * pixel->x + block % 2 : pixel->x;
+    o.y = s->folded ? 2 * y + block / 2 : y;
+    o.x = s->folded ? 2 * x + block % 2 : x;
     o.inside = block < (s->folded ? 4u : 1u) && o.y < s->h && o.x < s->w;
     return o;
 }
@@ -70,16 +81,17 @@ RS_HD void rs__input_0(const struct rs__input *a, int bf16, struct rs__place pla
 {
     const struct rs__input_shape *s = &a->shape;
     const uint32_t index = rs__flat_index(place);
+    uint32_t rest = index;
     float v[8];
     (void)shared;
     if (index >= rs__input_vectors(s))
         return;
-    const struct rs__pixel pixel = rs__find_pixel(index, &s->by_out_h, &s->by_out_w, &s->by_vectors);
+    const uint32_t vector = rs__divide(&rest, &s->by_vectors), slot = rs__divide(&rest, &s->by_beside);
+    const uint32_t x = rs__divide(&rest, &s->by_out_w) + slot, y = rs__divide(&rest, &s->by_out_h);
     for (uint32_t i = 0; i < 8; i++) {
-        const struct rs__origin o = rs__find_origin(s, &pixel, pixel.vector * RS__VECTOR + i);
-        v[i] = o.inside
-                   ? rs__element(a->src, bf16, (((uint64_t)pixel.n * s->c + o.c) * s->h + o.y) * s->w + o.x)
-                   : 0;
+        const struct rs__origin o = rs__find_origin(s, y, x, vector * RS__VECTOR + i);
+        v[i] = o.inside ? rs__element(a->src, bf16, (((uint64_t)rest * s->c + o.c) * s->h + o.y) * s->w + o.x)
+                        : 0;
     }
     rs__store(a->dst, bf16, index, v);
 }
@@ -170,7 +182,7 @@ RS_HD void rs__resize_rows_0(const struct rs__resize_rows *a, int bf16, struct r
     }
 }
 
-struct rs__resize_columns { /* along y, normalize, layout: a thread a pixel of the value */
+struct rs__resize_columns { /* along y, normalize, layout: a thread a folded pixel */
     int bf16;
     struct rs__input_shape shape; /* h and w: after resizing; c is 3 */
     uint32_t in_h;
@@ -181,7 +193,7 @@ struct rs__resize_columns { /* along y, normalize, layout: a thread a pixel of t
 
 RS_HD uint64_t rs__resize_columns_threads(const struct rs__input_shape *s)
 {
-    return (uint64_t)s->n * s->out_h * s->out_w;
+    return (uint64_t)s->n * s->out_h * s->width;
 }
 
 RS_HD struct rs__grid rs__resize_columns_grid(const struct rs__resize_columns *a)
@@ -214,27 +226,43 @@ RS_HD void rs__resize_pair(const struct rs__resize_columns *a, uint32_t n, uint3
         v[i] = i < RS__COLORS || two ? ((float)rs__round_pixel(sums[i]) / 255.0f - 0.5f) / 0.5f : 0;
 }
 
+/* A folded pixel into each pixel of the value that it is a part of. */
+RS_HD void rs__store_folded(const struct rs__resize_columns *a, int bf16, uint32_t row, uint32_t x,
+                            const float v[16])
+{
+    const struct rs__input_shape *s = &a->shape;
+    for (uint32_t slot = 0; slot < s->beside; slot++) {
+        const uint32_t q = x - slot; /* wraps around where there is none */
+        const uint64_t at = (((uint64_t)row * s->out_w + q) * s->beside + slot) * 2;
+        if (q >= s->out_w)
+            continue;
+        rs__store(a->dst, bf16, at, v);
+        rs__store(a->dst, bf16, at + 1, v + RS__VECTOR);
+    }
+}
+
 RS_HD void rs__resize_columns_0(const struct rs__resize_columns *a, int bf16, struct rs__place place,
                                 float *shared)
 {
     const struct rs__input_shape *s = &a->shape;
-    uint32_t index = rs__flat_index(place);
-    const uint64_t at = (uint64_t)index * (s->folded ? 2 : 1);
+    const uint32_t index = rs__flat_index(place);
+    uint32_t row = index, n;
     float v[16] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0};
     (void)shared;
     if (index >= rs__resize_columns_threads(s))
         return;
-    const uint32_t x = rs__divide(&index, &s->by_out_w), y = rs__divide(&index, &s->by_out_h);
+    const uint32_t x = rs__divide(&row, &s->by_width);
+    n = row;
+    const uint32_t y = rs__divide(&n, &s->by_out_h);
     if (!s->folded) {
-        rs__resize_pair(a, index, y, x, 0, v);
-        rs__store(a->dst, bf16, at, v);
+        rs__resize_pair(a, n, y, x, 0, v);
+        rs__store(a->dst, bf16, index, v);
         return;
     }
-    rs__resize_pair(a, index, 2 * y, 2 * x, 2 * x + 1 < s->w, v);
+    rs__resize_pair(a, n, 2 * y, 2 * x, 2 * x + 1 < s->w, v);
     if (2 * y + 1 < s->h)
-        rs__resize_pair(a, index, 2 * y + 1, 2 * x, 2 * x + 1 < s->w, v + (size_t)2 * RS__COLORS);
-    rs__store(a->dst, bf16, at, v);
-    rs__store(a->dst, bf16, at + 1, v + RS__VECTOR);
+        rs__resize_pair(a, n, 2 * y + 1, 2 * x, 2 * x + 1 < s->w, v + (size_t)2 * RS__COLORS);
+    rs__store_folded(a, bf16, row, x, v);
 }
 
 #endif

@@ -16,6 +16,7 @@ struct rs__window {
     uint32_t p, q;        /* height and width of y */
     uint32_t kernel, stride;
     struct rs__divisor by_vectors, by_h, by_w, by_p, by_q, by_stride; /* of the numbers above */
+    struct rs__divisor by_h2, by_w2;                                  /* of half of h and w, rounded up */
 };
 
 /* Fills in the divisors. */
@@ -27,6 +28,8 @@ RS_HD struct rs__window rs__make_window(struct rs__window s)
     s.by_p = rs__make_divisor(s.p);
     s.by_q = rs__make_divisor(s.q);
     s.by_stride = rs__make_divisor(s.stride);
+    s.by_h2 = rs__make_divisor(rs__ceil_div(s.h, 2));
+    s.by_w2 = rs__make_divisor(rs__ceil_div(s.w, 2));
     return s;
 }
 
@@ -148,11 +151,6 @@ struct rs__pool_max_back {
     void *dx;
 };
 
-RS_HD struct rs__grid rs__pool_max_back_grid(const struct rs__pool_max_back *a)
-{
-    return rs__flat_grid(rs__window_in(&a->window));
-}
-
 /* dy at vector number at. */
 RS_HD void rs__load_gradient(const void *dy1, const void *dy2, int bf16, uint64_t at, float g[8])
 {
@@ -165,19 +163,80 @@ RS_HD void rs__load_gradient(const void *dy1, const void *dy2, int bf16, uint64_
         g[i] += other[i];
 }
 
-/* Adds to dx what window (p, q) passes on to a pixel. */
-RS_HD void rs__take_window(const struct rs__pool_max_back *a, int bf16, const struct rs__pixel *in,
-                           uint32_t p, uint32_t q, float dx[8])
+/* A window's gradients and winners, fetched. */
+struct rs__passed {
+    struct rs__raw dy1, dy2;
+    uint8_t taps[8];
+};
+
+RS_HD void rs__fetch_window(const struct rs__pool_max_back *a, int bf16, uint32_t n, uint32_t p, uint32_t q,
+                            uint32_t vector, struct rs__passed *passed)
 {
     const struct rs__window *s = &a->window;
-    const uint64_t at = (((uint64_t)in->n * s->p + p) * s->q + q) * (s->cp / RS__VECTOR) + in->vector;
-    const uint32_t tap = (in->y - p * s->stride) * s->kernel + in->x - q * s->stride;
-    uint8_t taps[8];
-    float g[8];
-    memcpy(taps, __builtin_assume_aligned(a->index + at * RS__VECTOR, 8), sizeof(taps));
-    rs__load_gradient(a->dy1, a->dy2, bf16, at, g);
+    const uint64_t at = (((uint64_t)n * s->p + p) * s->q + q) * (s->cp / RS__VECTOR) + vector;
+    memcpy(passed->taps, __builtin_assume_aligned(a->index + at * RS__VECTOR, 8), sizeof(passed->taps));
+    rs__fetch(a->dy1, bf16, at, &passed->dy1);
+    if (a->dy2)
+        rs__fetch(a->dy2, bf16, at, &passed->dy2);
+}
+
+/* Adds to dx what the window passes on to the pixel at its tap. */
+RS_HD void rs__take_passed(const struct rs__pool_max_back *a, int bf16, const struct rs__passed *passed,
+                           uint32_t tap, float dx[8])
+{
+    float g[8], other[8];
+    rs__unpack(&passed->dy1, bf16, g);
+    if (a->dy2) {
+        rs__unpack(&passed->dy2, bf16, other);
+        for (int i = 0; i < 8; i++)
+            g[i] += other[i];
+    }
     for (int i = 0; i < 8; i++)
-        dx[i] += taps[i] == tap ? g[i] : 0;
+        dx[i] += passed->taps[i] == tap ? g[i] : 0;
+}
+
+/* Windows of 3 x 3 with stride 2, the usual ones: a thread makes 2 x 2 pixels of the same four windows. */
+RS_HD int rs__pool_by_four(const struct rs__window *s)
+{
+    return s->kernel == 3 && s->stride == 2;
+}
+
+RS_HD struct rs__grid rs__pool_max_back_grid(const struct rs__pool_max_back *a)
+{
+    const struct rs__window *s = &a->window;
+    if (rs__pool_by_four(s))
+        return rs__flat_grid((uint64_t)s->n * s->by_h2.by * s->by_w2.by * (s->cp / RS__VECTOR));
+    return rs__flat_grid(rs__window_in(s));
+}
+
+/* Pixels (2 y, 2 x) to (2 y + 1, 2 x + 1): of the windows (y - 1, x - 1) to (y, x). */
+RS_HD void rs__pool_four(const struct rs__pool_max_back *a, int bf16, uint32_t index)
+{
+    const struct rs__window *s = &a->window;
+    const struct rs__pixel at = rs__find_pixel(index, &s->by_h2, &s->by_w2, &s->by_vectors);
+    struct rs__passed passed[4];
+    int there[4];
+    memset(passed, 0, sizeof(passed));
+    RS_UNROLL
+    for (uint32_t i = 0; i < 4; i++) {
+        const uint32_t p = at.y + i / 2 - 1, q = at.x + i % 2 - 1; /* wrap around before the first */
+        there[i] = p < s->p && q < s->q;
+        if (there[i])
+            rs__fetch_window(a, bf16, at.n, p, q, at.vector, &passed[i]);
+    }
+    RS_UNROLL
+    for (uint32_t i = 0; i < 4; i++) {
+        const uint32_t dy = i / 2, dx = i % 2, y = 2 * at.y + dy, x = 2 * at.x + dx;
+        float sum[8] = {0, 0, 0, 0, 0, 0, 0, 0};
+        RS_UNROLL
+        for (uint32_t k = 0; k < 4; k++) {
+            const uint32_t ky = dy + 2 * (1 - k / 2), kx = dx + 2 * (1 - k % 2);
+            if (ky < 3 && kx < 3 && there[k])
+                rs__take_passed(a, bf16, &passed[k], ky * 3 + kx, sum);
+        }
+        if (y < s->h && x < s->w)
+            rs__store(a->dx, bf16, rs__window_at(s, at.n, y, x, at.vector), sum);
+    }
 }
 
 RS_HD void rs__pool_max_back_0(const struct rs__pool_max_back *a, int bf16, struct rs__place place,
@@ -187,20 +246,22 @@ RS_HD void rs__pool_max_back_0(const struct rs__pool_max_back *a, int bf16, stru
     const uint32_t index = rs__flat_index(place);
     float dx[8] = {0, 0, 0, 0, 0, 0, 0, 0};
     (void)shared;
+    if (rs__pool_by_four(s)) {
+        if (index < (uint64_t)s->n * s->by_h2.by * s->by_w2.by * (s->cp / RS__VECTOR))
+            rs__pool_four(a, bf16, index);
+        return;
+    }
     if (index >= rs__window_in(s))
         return;
     const struct rs__pixel in = rs__find_pixel(index, &s->by_h, &s->by_w, &s->by_vectors);
     const struct rs__covering c = rs__find_covering(s, &in);
-    if (s->kernel <= 2 * s->stride) { /* two windows each way at most: the loads are unrolled */
-        RS_UNROLL
-        for (uint32_t i = 0; i < 4; i++)
-            if (c.first_p + i / 2 <= c.last_p && c.first_q + i % 2 <= c.last_q)
-                rs__take_window(a, bf16, &in, c.first_p + i / 2, c.first_q + i % 2, dx);
-    } else {
-        for (uint32_t p = c.first_p; p <= c.last_p; p++)
-            for (uint32_t q = c.first_q; q <= c.last_q; q++)
-                rs__take_window(a, bf16, &in, p, q, dx);
-    }
+    for (uint32_t p = c.first_p; p <= c.last_p; p++)
+        for (uint32_t q = c.first_q; q <= c.last_q; q++) {
+            struct rs__passed passed;
+            memset(&passed, 0, sizeof(passed));
+            rs__fetch_window(a, bf16, in.n, p, q, in.vector, &passed);
+            rs__take_passed(a, bf16, &passed, (in.y - p * s->stride) * s->kernel + in.x - q * s->stride, dx);
+        }
     rs__store(a->dx, bf16, index, dx);
 }
 

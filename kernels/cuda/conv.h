@@ -21,7 +21,8 @@ enum rs__math { RS__MATH_FP32, RS__MATH_TF32, RS__MATH_BF16 };
 
 struct rs__conv_shape {
     int64_t n, c, h, w; /* of x */
-    int64_t k, kernel, stride, padding;
+    int64_t k, r, s;    /* channels of y, height and width of the kernel */
+    int64_t stride, padding;
     int64_t p, q; /* height and width of y */
 };
 

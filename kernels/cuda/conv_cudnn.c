@@ -42,9 +42,9 @@ static void make_key(struct rs__conv *conv, const struct rs__conv_shape *s, enum
                      enum rs__math math)
 {
     snprintf(conv->key, sizeof(conv->key),
-             "%s %s n%" PRId64 " c%" PRId64 " h%" PRId64 " w%" PRId64 " k%" PRId64 " r%" PRId64 " s%" PRId64
-             " p%" PRId64,
-             pass_names[pass], math_names[math], s->n, s->c, s->h, s->w, s->k, s->kernel, s->stride,
+             "%s %s n%" PRId64 " c%" PRId64 " h%" PRId64 " w%" PRId64 " k%" PRId64 " r%" PRId64 "x%" PRId64
+             " s%" PRId64 " p%" PRId64,
+             pass_names[pass], math_names[math], s->n, s->c, s->h, s->w, s->k, s->r, s->s, s->stride,
              s->padding);
 }
 

@@ -141,7 +141,7 @@ int rs__conv_graph_create(struct rs__conv_graph *graph, const struct rs__planner
                           struct rs_error *err)
 {
     const int64_t x[4] = {shape->n, shape->c, shape->h, shape->w};
-    const int64_t w[4] = {shape->k, shape->c, shape->kernel, shape->kernel};
+    const int64_t w[4] = {shape->k, shape->c, shape->r, shape->s};
     const int64_t y[4] = {shape->n, shape->k, shape->p, shape->q};
     memset(graph, 0, sizeof(*graph));
     graph->math = math;

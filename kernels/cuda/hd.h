@@ -44,6 +44,7 @@ struct rs__divisor {
 RS_HD struct rs__divisor rs__make_divisor(uint32_t by)
 {
     struct rs__divisor d;
+    by = by > 0 ? by : 1; /* of an empty shape, which divides nothing */
     d.by = by;
     d.shift = 0;
     while (d.shift < 31 && (uint32_t)1 << d.shift < by)

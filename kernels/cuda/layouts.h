@@ -8,7 +8,9 @@
  * no padding reads it (the stem), folded: blocks of 2 x 2 pixels become one pixel of 4 C channels, channel
  * (dy * 2 + dx) * C + c; an odd last row or column is filled with zeros. The convolution becomes one of
  * stride 1 with half the kernel, rounded up; the taps that lie beyond the original kernel have weight zero,
- * and their gradient is cleared.
+ * and their gradient is cleared. A folded pixel has few channels, 16 of an RGB picture, too few for a matrix
+ * unit's tiles; so a pixel of the value holds all folded pixels that the kernel sees beside each other, and
+ * the convolution's kernel is one column wide: its weights lie in the same order, R,(S,Cp).
  *
  * Weights: fp32 masters, moments and gradients, each in an arena of the same layout; bf16 shadows of the
  * convolutions' weights in one more. In the arena first all convolutions' weights, K,R,S,Cp with K rounded up

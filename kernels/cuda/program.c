@@ -240,12 +240,9 @@ static void shape_input(struct builder *b)
     struct rs__input_shape *s = &b->p->input;
     *s = (struct rs__input_shape){
         .c = (uint32_t)in.c, .h = (uint32_t)in.h, .w = (uint32_t)in.w, .folded = folded};
-    s->out_h = folded ? (s->h + 1) / 2 : s->h;
-    s->out_w = folded ? (s->w + 1) / 2 : s->w;
+    *s = rs__make_input_shape(*s, folded ? ((uint32_t)conv->kernel + 1) / 2 : 1);
     b->value_of[0] =
-        add_value(b, (struct rs_shape){folded ? 4 * in.c : in.c, (int32_t)s->out_h, (int32_t)s->out_w});
-    s->cp = b->p->values[0].cp;
-    *s = rs__make_input_shape(*s);
+        add_value(b, (struct rs_shape){folded ? (int32_t)s->cp : in.c, (int32_t)s->out_h, (int32_t)s->out_w});
 }
 
 static void take_elements(int64_t *end, struct rs__weight_layout *layout)

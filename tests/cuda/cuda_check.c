@@ -20,7 +20,7 @@
 #include "clock.h"
 #include "cuda_backend.h"
 #include "resnet.h"
-#include "stream.h"
+#include "stream_steps.h"
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -151,31 +151,26 @@ static int train(struct bench *b, uint32_t steps, double *losses, struct rs_erro
     return cuda->store(b->plan, b->state, err);
 }
 
-/* Steps through the stream, uploads ahead. */
-static int train_stream(struct bench *b, uint32_t steps, double *losses, struct rs_error *err)
+/* Steps through the stream, uploads ahead; their losses and the seconds of all. */
+static int train_stream(struct bench *b, uint32_t steps, double *losses, double *seconds,
+                        struct rs_error *err)
 {
-    const struct rs_stream_ops *ops = cuda->stream;
-    uint64_t uploads = 0, started = 0, results = 0;
-    while (results < steps) {
-        const uint32_t next = (uint32_t)(uploads % ops->slots);
-        int code =
-            uploads < steps && uploads < started + ops->slots ? ops->released(b->plan, next, err) : RS_AGAIN;
-        RS_TRY(code);
-        if (code == 0) {
-            const struct rs_batch_input input = batch_of(b, uploads++);
-            RS_TRY(ops->upload(b->plan, next, &input, err));
-        }
-        if (started < uploads && started - results < RS_STREAM_RESULTS) {
-            RS_TRY(ops->train(b->plan, (uint32_t)(started % ops->slots), 1e-3f, started, err));
-            started++;
-        }
-        struct rs_step_result result = {.loss_sum = 0};
-        code = results < started ? ops->result(b->plan, results, &result, err) : RS_AGAIN;
-        RS_TRY(code);
-        if (code == 0)
-            losses[results++] = result.loss_sum;
-    }
-    RS_TRY(ops->drain(b->plan, err));
+    struct rs_batch_input batches[BATCHES];
+    for (uint64_t i = 0; i < BATCHES; i++)
+        batches[i] = batch_of(b, i);
+    struct rs_stream_steps s = {
+        .stream = cuda->stream, .plan = b->plan, .batches = batches, .count = BATCHES, .lr = 1e-3f};
+    const uint64_t begin = rs_now_ns();
+    RS_TRY(rs_stream_steps_run(&s, steps, NULL, losses, err));
+    *seconds = (double)(rs_now_ns() - begin) * 1e-9;
+    return 0;
+}
+
+/* Those, and the state in bench. */
+static int train_beside_uploads(struct bench *b, uint32_t steps, double *losses, struct rs_error *err)
+{
+    double seconds;
+    RS_TRY(train_stream(b, steps, losses, &seconds, err));
     return cuda->store(b->plan, b->state, err);
 }
 
@@ -206,7 +201,8 @@ static int run_how(struct check *check, struct bench *b, enum rs_precision preci
                    double *losses, struct rs_error *err)
 {
     RS_TRY(open_bench(check, b, precision, how == EAGER, 64, 40, err));
-    return how == STREAMED ? train_stream(b, BIT_STEPS, losses, err) : train(b, BIT_STEPS, losses, err);
+    return how == STREAMED ? train_beside_uploads(b, BIT_STEPS, losses, err)
+                           : train(b, BIT_STEPS, losses, err);
 }
 
 static void compare_runs(struct check *check, enum rs_precision precision, enum how how, const char *what)
@@ -235,19 +231,6 @@ static void check_bits(struct check *check)
     }
 }
 
-/* Images a second of warm steps through the stream, uploads beside them; 0 after an error. */
-static double stream_rate(struct bench *b, uint32_t steps, struct rs_error *err)
-{
-    double *losses = rs_calloc(steps, sizeof(*losses));
-    if (!losses)
-        return 0;
-    const uint64_t begin = rs_now_ns();
-    const int code = train_stream(b, steps, losses, err);
-    const double seconds = (double)(rs_now_ns() - begin) * 1e-9;
-    rs_free(losses);
-    return code < 0 ? 0 : (double)steps * b->counts[0] / seconds;
-}
-
 static void time_batch(struct check *check, enum rs_precision precision, const char *name, uint32_t batch)
 {
     struct bench b;
@@ -260,9 +243,10 @@ static void time_batch(struct check *check, enum rs_precision precision, const c
         code = train(&b, 8, losses, &err); /* warm, captured */
     if (went_well(check, what, code, &err)) {
         const uint32_t steps = 51200 / batch < 40 ? 40 : 51200 / batch;
-        const double rate = stream_rate(&b, steps, &err);
-        if (went_well(check, what, rate > 0 ? 0 : RS_E_BACKEND, &err))
-            printf("%-60s %.0f img/s, %.3f ms a step, uploads included\n", what, rate, 1000.0 * batch / rate);
+        double seconds = 0;
+        if (went_well(check, what, train_stream(&b, steps, NULL, &seconds, &err), &err))
+            printf("%-60s %.0f img/s, %.3f ms a step, uploads included\n", what, steps * batch / seconds,
+                   1000 * seconds / steps);
     }
     close_bench(check, &b);
 }

@@ -285,7 +285,7 @@ struct rs__conv {
 
 static size_t elements(const struct rs__conv_shape *s, int tensor)
 {
-    const int64_t counts[3] = {s->n * s->h * s->w * s->c, s->k * s->kernel * s->kernel * s->c,
+    const int64_t counts[3] = {s->n * s->h * s->w * s->c, s->k * s->r * s->s * s->c,
                                s->n * s->p * s->q * s->k};
     return (size_t)counts[tensor];
 }
@@ -356,10 +356,10 @@ static void pixel(const struct rs__conv *conv, int64_t n, int64_t p, int64_t q)
     const struct rs__conv_shape *g = &conv->shape;
     float *y = conv->copy[2] + ((n * g->p + p) * g->q + q) * g->k;
     for (int64_t k = 0; k < g->k; k++)
-        for (int64_t r = 0; r < g->kernel; r++)
-            for (int64_t s = 0; s < g->kernel; s++) {
+        for (int64_t r = 0; r < g->r; r++)
+            for (int64_t s = 0; s < g->s; s++) {
                 float *x = tap(conv, n, p, q, r, s);
-                float *w = conv->copy[1] + ((k * g->kernel + r) * g->kernel + s) * g->c;
+                float *w = conv->copy[1] + ((k * g->r + r) * g->s + s) * g->c;
                 for (int64_t c = 0; x && c < g->c; c++) {
                     if (conv->pass == RS__CONV_FORWARD)
                         y[k] += x[c] * w[c];

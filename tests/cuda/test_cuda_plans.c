@@ -85,7 +85,8 @@ static struct rs__conv_shape shape_of(const struct rs__program *p, const struct 
     const struct rs__value *x = &p->values[op->x], *y = &p->values[op->y];
     struct rs__conv_shape s = {
         .n = p->batch, .c = x->cp, .h = x->h, .w = x->w, .k = y->cp, .p = y->h, .q = y->w};
-    s.kernel = op->folded ? (op->node->kernel + 1) / 2 : op->node->kernel;
+    s.r = op->folded ? (op->node->kernel + 1) / 2 : op->node->kernel;
+    s.s = op->folded ? 1 : op->node->kernel;
     s.stride = op->folded ? 1 : op->node->stride;
     s.padding = op->node->padding;
     return s;
@@ -172,7 +173,7 @@ static void test_network(void **state)
  * lack a field. */
 static void test_refusals(void **state)
 {
-    const struct rs__conv_shape shape = {64, 64, 22, 22, 64, 3, 1, 1, 22, 22};
+    const struct rs__conv_shape shape = {64, 64, 22, 22, 64, 3, 3, 1, 1, 22, 22};
     char json[2048];
     struct rs_error err = {0};
     struct rs__planner planner = {.workspace_limit = (int64_t)512 << 20};
@@ -192,7 +193,7 @@ static void test_refusals(void **state)
 /* Strict fp32 has no engine that TF32 added. */
 static void test_fp32_is_strict(void **state)
 {
-    const struct rs__conv_shape shape = {64, 64, 22, 22, 64, 3, 1, 1, 22, 22};
+    const struct rs__conv_shape shape = {64, 64, 22, 22, 64, 3, 3, 1, 1, 22, 22};
     char json[2048];
     struct rs_error err = {0};
     struct rs__planner planner = {.workspace_limit = (int64_t)512 << 20};
