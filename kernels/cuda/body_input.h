@@ -14,37 +14,82 @@
 #include "body_pool.h" /* rs__find_pixel */
 #include "hd.h"
 
+#define RS__INPUT_THREADS 256u
+
 struct rs__input_shape {
-    uint32_t n, c, h, w;       /* of the pictures */
-    uint32_t folded;           /* 0 or 1 */
-    uint32_t width;            /* of folded pixels, half of w, rounded up; or w */
-    uint32_t beside;           /* as many of them lie beside each other in a pixel of the value */
+    uint32_t n, c, h, w; /* of the pictures */
+    uint32_t folded;     /* 0 or 1 */
+    uint32_t beside;     /* as many folded pixels lie beside each other in a pixel of the value; 1: one */
     uint32_t out_h, out_w, cp; /* of the value: height, width and padded channels */
-    struct rs__divisor by_out_h, by_out_w, by_width, by_beside, by_c; /* of those */
-    struct rs__divisor by_vectors;                                    /* of a folded pixel */
+    /* a block makes some rows of some pixels of the value; it needs beside - 1 folded pixels more of each */
+    uint32_t rows, columns;
+    uint32_t vectors; /* of a folded pixel */
+    struct rs__divisor by_c, by_out_h, by_columns, by_needed, by_vectors, by_out_vectors;
 };
 
 /* Fills in the rest. beside: the width of the folded kernel, or 1. */
 static inline struct rs__input_shape rs__make_input_shape(struct rs__input_shape s, uint32_t beside)
 {
-    const uint32_t channels = rs__padded(s.folded ? 4 * s.c : s.c);
+    const uint32_t channels = rs__padded(s.folded ? 4 * s.c : s.c), width = s.folded ? (s.w + 1) / 2 : s.w;
     s.beside = beside;
-    s.width = s.folded ? (s.w + 1) / 2 : s.w;
     s.out_h = s.folded ? (s.h + 1) / 2 : s.h;
-    s.out_w = s.width - beside + 1;
+    s.out_w = width - beside + 1;
     s.cp = beside * channels;
-    s.by_out_h = rs__make_divisor(s.out_h);
-    s.by_out_w = rs__make_divisor(s.out_w);
-    s.by_width = rs__make_divisor(s.width);
-    s.by_beside = rs__make_divisor(beside);
-    s.by_vectors = rs__make_divisor(channels / RS__VECTOR);
+    s.columns = width < RS__INPUT_THREADS ? s.out_w : RS__INPUT_THREADS - beside + 1;
+    s.rows = width < RS__INPUT_THREADS ? RS__INPUT_THREADS / width : 1;
+    s.vectors = channels / RS__VECTOR;
     s.by_c = rs__make_divisor(s.c);
+    s.by_out_h = rs__make_divisor(s.out_h);
+    s.by_columns = rs__make_divisor(s.columns);
+    s.by_needed = rs__make_divisor(s.columns + beside - 1);
+    s.by_vectors = rs__make_divisor(s.vectors);
+    s.by_out_vectors = rs__make_divisor(s.cp / RS__VECTOR);
     return s;
 }
 
-RS_HD uint64_t rs__input_vectors(const struct rs__input_shape *s)
+/* The grid of both kernels that make the input; in shared memory the block's folded pixels. */
+RS_HD struct rs__grid rs__input_blocks(const struct rs__input_shape *s, int bf16)
 {
-    return (uint64_t)s->n * s->out_h * s->out_w * (s->cp / RS__VECTOR);
+    struct rs__grid grid = rs__flat_grid(1);
+    grid.blocks_x = rs__ceil_div(s->n * s->out_h, s->rows);
+    grid.blocks_y = rs__ceil_div(s->out_w, s->columns);
+    grid.threads = RS__INPUT_THREADS;
+    grid.shared = s->rows * s->by_needed.by * s->vectors * RS__VECTOR * (bf16 ? 2 : 4);
+    return grid;
+}
+
+struct rs__folded_pixel { /* of a block's */
+    uint32_t n, y, x;
+    int inside; /* of the pictures */
+};
+
+/* Number index of a block's folded pixels. */
+RS_HD struct rs__folded_pixel rs__find_folded(const struct rs__input_shape *s, struct rs__place place,
+                                              uint32_t index)
+{
+    struct rs__folded_pixel p;
+    p.x = rs__divide(&index, &s->by_needed) + place.block_y * s->columns;
+    p.n = place.block_x * s->rows + index;
+    p.y = rs__divide(&p.n, &s->by_out_h);
+    p.inside = p.n < s->n && p.x < s->out_w + s->beside - 1;
+    return p;
+}
+
+/* A block's pixels of the value: each is a run of folded pixels. */
+RS_HD void rs__write_input(const struct rs__input_shape *s, int bf16, struct rs__place place,
+                           const float *shared, void *dst)
+{
+    const uint32_t vectors = s->by_out_vectors.by;
+    for (uint32_t item = place.thread; item < s->rows * s->columns * vectors; item += RS__INPUT_THREADS) {
+        uint32_t r = item;
+        const uint32_t vector = rs__divide(&r, &s->by_out_vectors), q = rs__divide(&r, &s->by_columns);
+        const uint32_t row = place.block_x * s->rows + r, x = place.block_y * s->columns + q;
+        struct rs__raw raw;
+        if (row >= s->n * s->out_h || x >= s->out_w)
+            continue;
+        rs__fetch(shared, bf16, (r * s->by_needed.by + q) * s->vectors + vector, &raw);
+        rs__put(dst, bf16, ((uint64_t)row * s->out_w + x) * vectors + vector, &raw);
+    }
 }
 
 struct rs__origin { /* of an element of a folded pixel in a picture; outside is 0 for padding */
@@ -74,26 +119,30 @@ struct rs__input {
 
 RS_HD struct rs__grid rs__input_grid(const struct rs__input *a)
 {
-    return rs__flat_grid(rs__input_vectors(&a->shape));
+    return rs__input_blocks(&a->shape, a->bf16);
 }
 
 RS_HD void rs__input_0(const struct rs__input *a, int bf16, struct rs__place place, float *shared)
 {
     const struct rs__input_shape *s = &a->shape;
-    const uint32_t index = rs__flat_index(place);
-    uint32_t rest = index;
-    float v[8];
-    (void)shared;
-    if (index >= rs__input_vectors(s))
-        return;
-    const uint32_t vector = rs__divide(&rest, &s->by_vectors), slot = rs__divide(&rest, &s->by_beside);
-    const uint32_t x = rs__divide(&rest, &s->by_out_w) + slot, y = rs__divide(&rest, &s->by_out_h);
-    for (uint32_t i = 0; i < 8; i++) {
-        const struct rs__origin o = rs__find_origin(s, y, x, vector * RS__VECTOR + i);
-        v[i] = o.inside ? rs__element(a->src, bf16, (((uint64_t)rest * s->c + o.c) * s->h + o.y) * s->w + o.x)
-                        : 0;
+    const uint32_t items = s->rows * s->by_needed.by * s->vectors;
+    for (uint32_t item = place.thread; item < items; item += RS__INPUT_THREADS) {
+        uint32_t index = item;
+        const uint32_t vector = rs__divide(&index, &s->by_vectors);
+        const struct rs__folded_pixel p = rs__find_folded(s, place, index);
+        float v[8] = {0, 0, 0, 0, 0, 0, 0, 0};
+        for (uint32_t i = 0; p.inside && i < 8; i++) {
+            const struct rs__origin o = rs__find_origin(s, p.y, p.x, vector * RS__VECTOR + i);
+            if (o.inside)
+                v[i] = rs__element(a->src, bf16, (((uint64_t)p.n * s->c + o.c) * s->h + o.y) * s->w + o.x);
+        }
+        rs__store(shared, bf16, item, v);
     }
-    rs__store(a->dst, bf16, index, v);
+}
+
+RS_HD void rs__input_1(const struct rs__input *a, int bf16, struct rs__place place, float *shared)
+{
+    rs__write_input(&a->shape, bf16, place, shared, a->dst);
 }
 
 struct rs__resize_weights {        /* of one direction; out outputs */
@@ -191,14 +240,9 @@ struct rs__resize_columns { /* along y, normalize, layout: a thread a folded pix
     struct rs__resize_weights weights;
 };
 
-RS_HD uint64_t rs__resize_columns_threads(const struct rs__input_shape *s)
-{
-    return (uint64_t)s->n * s->out_h * s->width;
-}
-
 RS_HD struct rs__grid rs__resize_columns_grid(const struct rs__resize_columns *a)
 {
-    return rs__flat_grid(rs__resize_columns_threads(&a->shape));
+    return rs__input_blocks(&a->shape, a->bf16);
 }
 
 /* Pixels (y, x) and (y, x + 1) of picture n, three colors each; the second one only where two. */
@@ -226,43 +270,29 @@ RS_HD void rs__resize_pair(const struct rs__resize_columns *a, uint32_t n, uint3
         v[i] = i < RS__COLORS || two ? ((float)rs__round_pixel(sums[i]) / 255.0f - 0.5f) / 0.5f : 0;
 }
 
-/* A folded pixel into each pixel of the value that it is a part of. */
-RS_HD void rs__store_folded(const struct rs__resize_columns *a, int bf16, uint32_t row, uint32_t x,
-                            const float v[16])
-{
-    const struct rs__input_shape *s = &a->shape;
-    for (uint32_t slot = 0; slot < s->beside; slot++) {
-        const uint32_t q = x - slot; /* wraps around where there is none */
-        const uint64_t at = (((uint64_t)row * s->out_w + q) * s->beside + slot) * 2;
-        if (q >= s->out_w)
-            continue;
-        rs__store(a->dst, bf16, at, v);
-        rs__store(a->dst, bf16, at + 1, v + RS__VECTOR);
-    }
-}
-
 RS_HD void rs__resize_columns_0(const struct rs__resize_columns *a, int bf16, struct rs__place place,
                                 float *shared)
 {
     const struct rs__input_shape *s = &a->shape;
-    const uint32_t index = rs__flat_index(place);
-    uint32_t row = index, n;
-    float v[16] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0};
-    (void)shared;
-    if (index >= rs__resize_columns_threads(s))
-        return;
-    const uint32_t x = rs__divide(&row, &s->by_width);
-    n = row;
-    const uint32_t y = rs__divide(&n, &s->by_out_h);
-    if (!s->folded) {
-        rs__resize_pair(a, n, y, x, 0, v);
-        rs__store(a->dst, bf16, index, v);
-        return;
+    for (uint32_t item = place.thread; item < s->rows * s->by_needed.by; item += RS__INPUT_THREADS) {
+        const struct rs__folded_pixel p = rs__find_folded(s, place, item);
+        float v[16] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0};
+        if (p.inside && !s->folded)
+            rs__resize_pair(a, p.n, p.y, p.x, 0, v);
+        if (p.inside && s->folded)
+            rs__resize_pair(a, p.n, 2 * p.y, 2 * p.x, 2 * p.x + 1 < s->w, v);
+        if (p.inside && s->folded && 2 * p.y + 1 < s->h)
+            rs__resize_pair(a, p.n, 2 * p.y + 1, 2 * p.x, 2 * p.x + 1 < s->w, v + (size_t)2 * RS__COLORS);
+        rs__store(shared, bf16, (uint64_t)item * s->vectors, v);
+        if (s->folded)
+            rs__store(shared, bf16, (uint64_t)item * 2 + 1, v + RS__VECTOR);
     }
-    rs__resize_pair(a, n, 2 * y, 2 * x, 2 * x + 1 < s->w, v);
-    if (2 * y + 1 < s->h)
-        rs__resize_pair(a, n, 2 * y + 1, 2 * x, 2 * x + 1 < s->w, v + (size_t)2 * RS__COLORS);
-    rs__store_folded(a, bf16, row, x, v);
+}
+
+RS_HD void rs__resize_columns_1(const struct rs__resize_columns *a, int bf16, struct rs__place place,
+                                float *shared)
+{
+    rs__write_input(&a->shape, bf16, place, shared, a->dst);
 }
 
 #endif

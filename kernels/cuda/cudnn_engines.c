@@ -244,19 +244,16 @@ int rs__conv_choices(const struct rs__planner *planner, const struct rs__conv_gr
                      struct rs__choice choices[RS__CHOICES_MAX], descriptor plans[RS__CHOICES_MAX],
                      int64_t workspaces[RS__CHOICES_MAX], struct rs_error *err)
 {
-    static const struct {
-        cudnnBackendHeurMode_t mode;
-        int most; /* choices so far */
-    } modes[] = {{CUDNN_HEUR_MODE_A, RS__CHOICES_A}, {CUDNN_HEUR_MODE_FALLBACK, RS__CHOICES_MAX}};
+    static const cudnnBackendHeurMode_t modes[] = {CUDNN_HEUR_MODE_A, CUDNN_HEUR_MODE_FALLBACK};
     struct list list = {choices, plans, workspaces, 0};
     struct rs_error reason = {.message = "the heuristics named no engine"};
     for (size_t m = 0; m < sizeof(modes) / sizeof(modes[0]); m++) {
         descriptor configs[HEURISTIC_MAX] = {NULL};
         int64_t count = 0;
-        const cudnnStatus_t status = ask_heuristic(planner, graph, modes[m].mode, configs, &count);
+        const cudnnStatus_t status = ask_heuristic(planner, graph, modes[m], configs, &count);
         if (status != CUDNN_STATUS_SUCCESS)
             (void)rs__cudnn_check(planner->api, status, "the heuristics", &reason);
-        for (int64_t i = 0; i < count && list.count < modes[m].most; i++)
+        for (int64_t i = 0; i < count && list.count < RS__CHOICES_MAX; i++)
             try_config(planner, graph, configs[i], &list, &reason);
         for (int i = 0; i < HEURISTIC_MAX; i++)
             destroy(planner, configs[i]);

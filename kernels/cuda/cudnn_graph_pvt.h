@@ -17,8 +17,7 @@
 #include "cudnn_api.h"
 #include <stdbool.h>
 
-#define RS__CHOICES_MAX 20 /* tried out a pass */
-#define RS__CHOICES_A 12   /* of them at most by the heuristics; the rest from the fallback list */
+#define RS__CHOICES_MAX 12 /* tried out a pass */
 
 struct rs__planner {
     const struct rs__cudnn_api *api;

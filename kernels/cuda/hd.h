@@ -43,10 +43,10 @@ struct rs__divisor {
 
 RS_HD struct rs__divisor rs__make_divisor(uint32_t by)
 {
-    struct rs__divisor d;
-    by = by > 0 ? by : 1; /* of an empty shape, which divides nothing */
+    struct rs__divisor d = {1, 0x80000001u, 0};
+    if (by <= 1) /* or 0, of an empty shape, which divides nothing */
+        return d;
     d.by = by;
-    d.shift = 0;
     while (d.shift < 31 && (uint32_t)1 << d.shift < by)
         d.shift++;
     d.multiplier = (uint32_t)(((uint64_t)1 << (31 + d.shift)) / by + 1);
@@ -172,6 +172,15 @@ RS_HD void rs__store(void *to, int bf16, uint64_t at, const float v[8])
         quads[2 * at] = low;
         quads[2 * at + 1] = high;
     }
+}
+
+/* Vector number at of an array becomes what was fetched. */
+RS_HD void rs__put(void *to, int bf16, uint64_t at, const struct rs__raw *raw)
+{
+    rs__quad *quads = (rs__quad *)to;
+    quads[bf16 ? at : 2 * at] = raw->low;
+    if (!bf16)
+        quads[2 * at + 1] = raw->high;
 }
 
 /* One element. */

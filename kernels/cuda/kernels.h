@@ -18,9 +18,9 @@
 
 /* ONE(name): one phase; TWO(name): two */
 #define RS__KERNELS(ONE, TWO)                                                                                \
-    ONE(input)                                                                                               \
+    TWO(input)                                                                                               \
     ONE(resize_rows)                                                                                         \
-    ONE(resize_columns)                                                                                      \
+    TWO(resize_columns)                                                                                      \
     TWO(norm_sums)                                                                                           \
     TWO(norm_finish)                                                                                         \
     ONE(norm_running)                                                                                        \
