@@ -160,6 +160,28 @@ says 'steps: 2, of these 1 ok, 0 skipped, 1 failed; '
 BROKEN_START=127 gives 1 "$check" --build "$fake" --out "$work/none" bits
 says "$fake/rstream doesn't start"
 
+# ---- hazards count where rstream's kernels are named ----
+mkdir -p "$work/sanitizer"
+cat >"$work/sanitizer/compute-sanitizer" <<'TEXT'
+#!/usr/bin/env bash
+for kernel in $HAZARDS; do
+    printf '========= Error: Race reported between Write access at %s+0x10\n=========     and Read access at %s+0x20 [64 hazards]\n' $kernel $kernel
+done
+echo "========= $(tr '[:lower:]' '[:upper:]' <<<"$2") SUMMARY: $(wc -w <<<"$HAZARDS") hazards displayed"
+[ -z "$HAZARDS" ] || exit 9
+TEXT
+chmod +x "$work/sanitizer/compute-sanitizer"
+with_sanitizer() { PATH=$work/sanitizer:$PATH gives "$1" "$check" --build "$fake" --out "$work/hazards" "$2"; }
+HAZARDS='' with_sanitizer 0 racecheck
+says '^\| racecheck +\| ok +\|.*0 hazards displayed'
+HAZARDS='xmma_kernel__5x_cudnn' with_sanitizer 0 racecheck
+says "^\| racecheck +\| ok +\|.*none in rstream's kernels; within cuDNN's: RACECHECK SUMMARY: 1 hazards"
+HAZARDS='xmma_kernel__5x_cudnn apply_kernel' with_sanitizer 1 racecheck
+says '^\| racecheck +\| FAILED +\|.*2 hazards displayed'
+HAZARDS='xmma_kernel__5x_cudnn' with_sanitizer 1 memcheck
+says '^\| memcheck +\| FAILED '
+gives 2 "$check" --seconds 0 bits
+
 # ---- a checkout without a build: one is made where nvidia-smi shows a GPU ----
 checkout=$work/checkout
 mkdir -p "$checkout/tools" "$work/bin"
