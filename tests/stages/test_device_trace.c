@@ -184,7 +184,7 @@ static void check_epochs(const struct trace *t, int64_t epochs, int64_t batches)
 {
     const int row = trace_row(t, "epochs");
     const struct trace_span *last = NULL;
-    char name[24];
+    char name[32];
     for (int64_t epoch = 0; epoch < epochs; epoch++) {
         snprintf(name, sizeof name, "epoch %lld", (long long)epoch);
         const struct trace_span *span = find(t, name, -1);
