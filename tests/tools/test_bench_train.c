@@ -10,7 +10,7 @@
 #include <string.h>
 
 #define PLUGIN "RSTREAM_CUDA_PLUGIN"
-#define HOST "--device ref --batch-size 2 --image-size 75"
+#define HOST "--device cpu --batch-size 2 --image-size 75"
 #define DEVICE "--device cuda --batch-size 8"
 
 static struct rs_scratch scratch;
@@ -59,7 +59,7 @@ static void test_host_memory(void **unused)
         fail_msg("%s", o.out);
     assert_int_equal(steps, 2);
     assert_true(least <= median && least <= average);
-    expect(o.out, " img/s (ref, ");
+    expect(o.out, " img/s (cpu, ");
     expect(o.out, ", fp32, batch 2)\n");
     check_run(o.out, 2, 2);
     const char *second = expect(strchr(o.out, '\n'), "\nStep alone: ");
