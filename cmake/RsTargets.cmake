@@ -1,6 +1,7 @@
 # rs_library(name SOURCES ... LINKS ...): a folder's static library with the house's warnings.
 # rs_program(name SOURCES ... LINKS ...): a program with the same.
-# rs_test(name LABELS ... SOURCES ... LINKS ... [TIMEOUT seconds]): a cmocka program, one CTest entry, one process.
+# rs_test(name LABELS ... SOURCES ... LINKS ... [TIMEOUT seconds] [PROCESSORS 1]): a cmocka program, one CTest entry, one process. PROCESSORS 1:
+# most of its time it has one thread, so that two such tests run beside each other.
 add_library(rs_warnings INTERFACE)
 target_compile_options(rs_warnings INTERFACE -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes
                                              -Wmissing-prototypes -Wvla -Werror)
@@ -29,11 +30,14 @@ function(rs_program name)
 endfunction()
 
 function(rs_test name)
-  cmake_parse_arguments(A "" "TIMEOUT" "LABELS;SOURCES;LINKS" ${ARGN})
+  cmake_parse_arguments(A "" "TIMEOUT;PROCESSORS" "LABELS;SOURCES;LINKS" ${ARGN})
   if(NOT A_TIMEOUT)
     set(A_TIMEOUT 120)
   endif()
+  if(NOT A_PROCESSORS)
+    set(A_PROCESSORS 2) # alone on a small machine: tests of threads want both cores
+  endif()
   rs_program(${name} SOURCES ${A_SOURCES} LINKS ${A_LINKS} cmocka)
   add_test(NAME ${name} COMMAND ${name})
-  set_tests_properties(${name} PROPERTIES LABELS "${A_LABELS}" TIMEOUT ${A_TIMEOUT} SKIP_RETURN_CODE 77)
+  set_tests_properties(${name} PROPERTIES LABELS "${A_LABELS}" TIMEOUT ${A_TIMEOUT} PROCESSORS ${A_PROCESSORS} SKIP_RETURN_CODE 77)
 endfunction()
