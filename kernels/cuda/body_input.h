@@ -15,6 +15,8 @@
 #include "hd.h"
 
 #define RS__INPUT_THREADS 256u
+#define RS__INPUT_FLOATS                                                                                     \
+    12288u /* of a block's folded pixels: the 48 KiB of shared memory that every device gives */
 
 struct rs__input_shape {
     uint32_t n, c, h, w; /* of the pictures */
@@ -31,12 +33,14 @@ struct rs__input_shape {
 static inline struct rs__input_shape rs__make_input_shape(struct rs__input_shape s, uint32_t beside)
 {
     const uint32_t channels = rs__padded(s.folded ? 4 * s.c : s.c), width = s.folded ? (s.w + 1) / 2 : s.w;
+    const uint32_t fit = RS__INPUT_FLOATS / channels,
+                   most = fit < RS__INPUT_THREADS ? fit : RS__INPUT_THREADS;
     s.beside = beside;
     s.out_h = s.folded ? (s.h + 1) / 2 : s.h;
     s.out_w = width - beside + 1;
     s.cp = beside * channels;
-    s.columns = width < RS__INPUT_THREADS ? s.out_w : RS__INPUT_THREADS - beside + 1;
-    s.rows = width < RS__INPUT_THREADS ? RS__INPUT_THREADS / width : 1;
+    s.columns = width <= most ? s.out_w : most - beside + 1;
+    s.rows = width <= most ? most / width : 1;
     s.vectors = channels / RS__VECTOR;
     s.by_c = rs__make_divisor(s.c);
     s.by_out_h = rs__make_divisor(s.out_h);

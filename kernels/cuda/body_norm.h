@@ -1,8 +1,9 @@
 /* body_norm.h: batch norm, relu, addition and biases, forward and backward. See hd.h for how bodies work.
  *
- * Batch norm's statistics run in two stages: every block sums a chunk of rows into partial sums, then one
- * thread a channel adds the chunks in their order, in double. No atomics, so the bits depend on the shapes
- * alone. The sums are taken around a pivot (the channel's first element), so that variance can't cancel.
+ * Batch norm's statistics run in two stages: every block sums a chunk of rows into partial sums, then 32
+ * threads a channel add the chunks, each every 32nd, and one adds theirs, in double. No atomics, so the bits
+ * depend on the shapes alone. The sums are taken around a pivot (the channel's first element), so that
+ * variance can't cancel.
  *
  * apply: v = x + x_bias; v = (v - mean) inv_std weight + bias where there is a norm; relu; v += add +
  * add_bias; relu. Each part may be missing. Its backward: back_sums masks the gradient and sums what the
@@ -39,7 +40,7 @@ RS_HD struct rs__tile rs__norm_tile(uint32_t rows, uint32_t cp)
 }
 
 /* A block's sums in shared memory: planes x 8 x rows x lanes floats, where each of the 8 is padded by lanes
- * so that neither writing nor adding meets in a bank. */
+ * so that writing doesn't meet in a bank, nor, where lanes are a power of two, adding. */
 RS_HD uint32_t rs__sums_pitch(const struct rs__tile *tile)
 {
     return (tile->rows + 1) * tile->lanes;
@@ -284,7 +285,7 @@ struct rs__apply {
 
 RS_HD struct rs__tile rs__apply_tile(uint32_t rows, uint32_t cp)
 {
-    return rs__make_tile(rows, cp, 4, 0xffffffffu);
+    return rs__make_tile(rows, cp, 4, rows);
 }
 
 RS_HD struct rs__grid rs__apply_grid(const struct rs__apply *a)

@@ -11,7 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static const char HEADER[] = "rstream: convolution choices, version 1\n";
+static const char HEADER[] = "rstream: convolution choices, version 2\n";
 
 bool rs__same_choice(const struct rs__choice *a, const struct rs__choice *b)
 {

@@ -159,8 +159,12 @@ static void keep(struct rs__cupti *c, const char *name, uint64_t begin, uint64_t
 static void note_call(struct rs__cupti *c, const struct call *call)
 {
     const uint32_t n = c->call_count;
-    if (n == RS__CUPTI_RECORDS || (n > 0 && c->calls[n - 1].correlation == call->correlation))
+    if (n > 0 && c->calls[n - 1].correlation == call->correlation)
         return;
+    if (n == RS__CUPTI_RECORDS) { /* what it started will have no cause */
+        c->lost++;
+        return;
+    }
     c->calls[n] = *call;
     c->call_count++;
 }
@@ -182,7 +186,7 @@ static const char *copy_name(uint8_t kind)
 static void take_record(struct rs__cupti *c, const CUpti_Activity *record)
 {
     const void *at = record;
-    if (record->kind == CUPTI_ACTIVITY_KIND_CONCURRENT_KERNEL || record->kind == CUPTI_ACTIVITY_KIND_KERNEL) {
+    if (record->kind == CUPTI_ACTIVITY_KIND_CONCURRENT_KERNEL) {
         const CUpti_ActivityKernel10 *r = at;
         keep(c, r->name, r->start, r->end, r->correlationId, false);
     } else if (record->kind == CUPTI_ACTIVITY_KIND_MEMCPY) {

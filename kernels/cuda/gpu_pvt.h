@@ -23,8 +23,8 @@ struct rs__gpu {
 /* RS_E_BACKEND (RS_E_NOMEM where memory is out) with what was tried; 0 for success without touching err. */
 int rs__cuda_check(cudaError_t code, const char *what, struct rs_error *err);
 
-/* graph.c: takes the nodes out that zero a part of counters, and zeroes all of it before the graph's first
- * nodes. */
+/* graph.c: takes the nodes out that zero a part of counters for the only time, and zeroes all of it before
+ * the graph's first nodes. */
 int rs__graph_clear_once(cudaGraph_t graph, void *counters, size_t bytes, struct rs_error *err);
 
 #endif

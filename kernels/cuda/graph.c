@@ -9,6 +9,7 @@
 #include "gpu_pvt.h"
 
 #include "alloc.h"
+#include "log.h"
 #include <stdint.h>
 
 #define NEIGHBOURS_MAX 16 /* of a node that is taken out; a captured stream has one each way */
@@ -20,22 +21,35 @@
 #define NO_EDGE_DATA
 #endif
 
-static int is_clearing(cudaGraphNode_t node, void *counters, size_t bytes, bool *clearing,
-                       struct rs_error *err)
+struct clearing { /* a node that zeroes counters */
+    cudaGraphNode_t node;
+    uintptr_t begin, end; /* of what it zeroes */
+};
+
+static int look_at(cudaGraphNode_t node, void *counters, size_t bytes, struct clearing *clearing, bool *is,
+                   struct rs_error *err)
 {
     enum cudaGraphNodeType type;
     struct cudaMemsetParams set;
     const uintptr_t begin = (uintptr_t)counters;
-    *clearing = false;
+    *is = false;
     RS_TRY(rs__cuda_check(cudaGraphNodeGetType(node, &type), "a node of the step's graph", err));
     if (type != cudaGraphNodeTypeMemset)
         return 0;
     RS_TRY(rs__cuda_check(cudaGraphMemsetNodeGetParams(node, &set), "a node of the step's graph", err));
     const uintptr_t at = (uintptr_t)set.dst;
-    const size_t length = set.width * set.elementSize;
-    *clearing =
-        set.value == 0 && set.height == 1 && at >= begin && length <= bytes && at - begin <= bytes - length;
+    *clearing = (struct clearing){node, at, at + set.width * set.elementSize};
+    *is = set.value == 0 && set.height == 1 && at >= begin && clearing->end <= begin + bytes;
     return 0;
+}
+
+/* Counters that are zeroed twice in a step are used in between: these nodes stay. */
+static bool is_alone(const struct clearing *all, size_t count, size_t which)
+{
+    for (size_t i = 0; i < count; i++)
+        if (i != which && all[i].begin < all[which].end && all[which].begin < all[i].end)
+            return false;
+    return true;
 }
 
 /* What came before a node now comes right before what came after it. */
@@ -63,16 +77,21 @@ static int take_out(cudaGraph_t graph, cudaGraphNode_t node, struct rs_error *er
     return 0;
 }
 
-static int take_out_all(cudaGraph_t graph, cudaGraphNode_t *nodes, size_t count, void *counters, size_t bytes,
-                        size_t *taken, struct rs_error *err)
+/* all: room for count. */
+static int take_out_all(cudaGraph_t graph, cudaGraphNode_t *nodes, struct clearing *all, size_t count,
+                        void *counters, size_t bytes, size_t *taken, struct rs_error *err)
 {
+    size_t found = 0;
     RS_TRY(rs__cuda_check(cudaGraphGetNodes(graph, nodes, &count), "the step's graph", err));
     for (size_t i = 0; i < count; i++) {
-        bool clearing;
-        RS_TRY(is_clearing(nodes[i], counters, bytes, &clearing, err));
-        if (!clearing)
+        bool is;
+        RS_TRY(look_at(nodes[i], counters, bytes, &all[found], &is, err));
+        found += is;
+    }
+    for (size_t i = 0; i < found; i++) {
+        if (!is_alone(all, found, i))
             continue;
-        RS_TRY(take_out(graph, nodes[i], err));
+        RS_TRY(take_out(graph, all[i].node, err));
         (*taken)++;
     }
     return 0;
@@ -100,11 +119,14 @@ int rs__graph_clear_once(cudaGraph_t graph, void *counters, size_t bytes, struct
         return 0;
     RS_TRY(rs__cuda_check(cudaGraphGetNodes(graph, NULL, &count), "the step's graph", err));
     cudaGraphNode_t *nodes = rs_calloc(count + 1, sizeof(cudaGraphNode_t));
-    if (!nodes)
-        return rs_error_set(err, RS_E_NOMEM, "out of memory for the step's graph");
-    int code = take_out_all(graph, nodes, count, counters, bytes, &taken, err);
+    struct clearing *all = rs_calloc(count + 1, sizeof(*all));
+    int code = nodes && all ? take_out_all(graph, nodes, all, count, counters, bytes, &taken, err)
+                            : rs_error_set(err, RS_E_NOMEM, "out of memory for the step's graph");
     if (code == 0 && taken > 0)
         code = clear_first(graph, nodes, count, counters, bytes, err);
+    if (code == 0)
+        rs_log(RS_LOG_DEBUG, "cuda: %zu nodes that zeroed counters became one", taken);
+    rs_free(all);
     rs_free(nodes);
     return code;
 }

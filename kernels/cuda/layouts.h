@@ -10,7 +10,8 @@
  * stride 1 with half the kernel, rounded up; the taps that lie beyond the original kernel have weight zero,
  * and their gradient is cleared. A folded pixel has few channels, 16 of an RGB picture, too few for a matrix
  * unit's tiles; so a pixel of the value holds all folded pixels that the kernel sees beside each other, and
- * the convolution's kernel is one column wide: its weights lie in the same order, R,(S,Cp).
+ * the convolution's kernel is one column wide: its weights lie in the same order, R,(S,Cp), and Cp of this
+ * value is S times 4 C rounded up to 8.
  *
  * Weights: fp32 masters, moments and gradients, each in an arena of the same layout; bf16 shadows of the
  * convolutions' weights in one more. In the arena first all convolutions' weights, K,R,S,Cp with K rounded up

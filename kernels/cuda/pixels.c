@@ -60,6 +60,11 @@ int rs__pixels_create(struct rs_plan *plan, struct rs_error *err)
     if (in->c != RS__COLORS)
         return rs_error_set(err, RS_E_SHAPE, "pixels have %u channels, and the network takes %u", RS__COLORS,
                             in->c);
+    if ((uint64_t)plan->program.batch * in->c * format->height * in->w > INT32_MAX)
+        return rs_error_set(err, RS_E_LIMIT,
+                            "batches of %u images of %u x %u are too large for the device to resize; use "
+                            "--preprocess host or a smaller batch size",
+                            plan->program.batch, format->width, format->height);
     int code = rs_resize_table_create(&across, format->width, in->w, err);
     if (code == 0)
         code = rs_resize_table_create(&down, format->height, in->h, err);

@@ -130,13 +130,13 @@ static int each_conv(struct rs_plan *plan, conv_visit visit, struct rs_error *er
     return 0;
 }
 
-/* Workspaces up to this are a pass's own. */
-#define COUNTERS_MAX ((size_t)4096)
+#define COUNTERS_MAX ((size_t)4096) /* workspaces up to this are a pass's own */
+#define COUNTERS_UNIT ((size_t)256) /* and begin on a multiple of this, as an allocation does */
 
 static size_t counters_of(const struct rs__conv *conv)
 {
     const size_t bytes = rs__conv_workspace(conv);
-    return bytes <= COUNTERS_MAX ? (bytes + 255) / 256 * 256 : 0;
+    return bytes <= COUNTERS_MAX ? (bytes + COUNTERS_UNIT - 1) / COUNTERS_UNIT * COUNTERS_UNIT : 0;
 }
 
 static int visit_size(struct rs_plan *plan, struct rs__conv *conv, void *x, void *w, void *y,
@@ -175,7 +175,8 @@ static int alloc_workspaces(struct rs_plan *plan, struct rs_error *err)
     plan->counter_bytes = 0;
     RS_TRY(each_conv(plan, visit_size, err));
     RS_TRY(rs__gpu_alloc(plan->gpu, plan->workspace_bytes, &plan->workspace, err));
-    return rs__gpu_alloc(plan->gpu, plan->counter_bytes + 256, &plan->counters, err);
+    /* not of 0 bytes, where no pass has counters */
+    return rs__gpu_alloc(plan->gpu, plan->counter_bytes + COUNTERS_UNIT, &plan->counters, err);
 }
 
 /* Tries the candidates with all the workspace that they want, then keeps what the chosen ones want. */

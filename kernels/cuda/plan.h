@@ -2,8 +2,8 @@
  *
  * How it works: plan.c makes a plan: the program, its memory, the convolutions of every batch size, tuned.
  * pixels.c is the input where it comes as uint8 pixels. run.c runs a program: forward, backward, update; it
- * knows kernels and nothing of slots. stream.c is the asynchronous interface and, on top of it, the
- * synchronous one. params.c moves states in and out.
+ * knows kernels and nothing of slots. graph.c improves what was captured of it. stream.c is the asynchronous
+ * interface and, on top of it, the synchronous one. params.c moves states in and out.
  *
  * A step on slot s, all on the compute queue: wait for the upload; input kernel and labels into the program's
  * memory; record released; set_hyper; the step (captured once it has run twice, for the first train and eval
@@ -62,7 +62,7 @@ struct rs_plan {
     enum rs__math math;
     struct rs__program program;
     void *block;     /* device memory */
-    void *workspace; /* of one convolution after the other; bytes */
+    void *workspace; /* of one convolution after the other */
     void *counters;  /* small workspaces, a part for each pass: a captured step zeroes them all at once */
     size_t workspace_bytes, counter_bytes;
     struct rs__size sizes[2 * RS_BATCH_SIZES_MAX];

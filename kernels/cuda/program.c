@@ -4,6 +4,9 @@
 #include "alloc.h"
 #include <string.h>
 
+#define FOLDED_KERNEL_MAX 15     /* the folded input grows with the kernel, 8 times for this one */
+#define INPUT_CHANNELS_MAX 8192u /* of a pixel that a block of the input kernels has room for */
+
 struct builder {
     struct rs__program *p;
     int32_t *value_of;  /* a node's output, or RS_NONE: it lies inside an operation */
@@ -236,7 +239,7 @@ static void shape_input(struct builder *b)
     const int32_t reader = sole_reader(b, 0, RS_OP_CONV2D);
     const struct rs_node *conv = reader == RS_NONE ? NULL : node_at(b, reader);
     const bool folded = conv && conv->stride == 2 && conv->padding == 0 && conv->kernel % 2 == 1 &&
-                        conv->kernel > 1 && in.c <= 8;
+                        conv->kernel > 1 && conv->kernel <= FOLDED_KERNEL_MAX && in.c <= 8;
     struct rs__input_shape *s = &b->p->input;
     *s = (struct rs__input_shape){
         .c = (uint32_t)in.c, .h = (uint32_t)in.h, .w = (uint32_t)in.w, .folded = folded};
@@ -327,6 +330,9 @@ static int check_sizes(const struct builder *b)
                 "a layer of %u x %u x %u needs too much memory for batches of %u; use a smaller batch size",
                 v->c, v->h, v->w, p->batch);
     }
+    if (p->input.c > INPUT_CHANNELS_MAX)
+        return rs_error_set(b->err, RS_E_LIMIT, "the device cuda takes inputs of at most %u channels, not %u",
+                            INPUT_CHANNELS_MAX, p->input.c);
     if (p->elements / 8 > most || (int64_t)p->batch * p->graph->classes > most)
         return rs_error_set(b->err, RS_E_LIMIT, "the network has too many parameters for the device cuda");
     if (p->graph->classes > 65535) /* the weight gradient's grid has a row a class */

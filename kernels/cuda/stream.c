@@ -139,6 +139,10 @@ static void capture(struct rs_plan *plan, struct rs__size *size)
         code = rs__run_step(plan, size, &reason);
         const int ended = rs__capture_end(plan->gpu, plan->counters, plan->counter_bytes, &size->captured,
                                           code < 0 ? NULL : &reason);
+        if (code < 0) {
+            rs__captured_destroy(plan->gpu, size->captured);
+            size->captured = NULL;
+        }
         code = code < 0 ? code : ended;
     }
     size->state = code < 0 ? RS__CAPTURE_NEVER : RS__CAPTURE_DONE;

@@ -9,9 +9,9 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Appends; -1 and errors pass through every call, so a builder is a list of lines. */
 #define SIDE_ODD 13
 
+/* Appends; -1 and errors pass through every call, so a builder is a list of lines. */
 static int finish(struct rs_graph *g, int at, int32_t classes, struct rs_error *err)
 {
     if (at >= 0)
@@ -51,6 +51,17 @@ static int build_stem(struct rs_graph **g, struct rs_error *err)
     at = at < 0 ? at : rs_graph_max_pool(*g, "pool", at, 3, 2, err);
     at = norm_relu(*g, "bn", at, err);
     at = at < 0 ? at : rs_graph_avg_pool(*g, "mean", at, 2, 1, err); /* windows that overlap */
+    return finish(*g, at, 3, err);
+}
+
+/* A stem of 5 x 5 on a picture so wide that a block makes a part of a row, and a pool whose last rows and
+ * columns no window covers. */
+static int build_wide(struct rs_graph **g, struct rs_error *err)
+{
+    RS_TRY(rs_graph_create(g, (struct rs_shape){3, 12, 523}, err));
+    int at = rs_graph_conv2d(*g, "block1", 0, 8, 5, 2, 0, 1, err); /* 4 x 260 */
+    at = at < 0 ? at : rs_graph_max_pool(*g, "pool", at, 3, 2, err);
+    at = norm_relu(*g, "bn", at, err);
     return finish(*g, at, 3, err);
 }
 
@@ -117,9 +128,10 @@ static int build_resnet(struct rs_graph **g, struct rs_error *err)
 }
 
 static const struct rs_case cases[] = {
-    {"plain", build_plain, 5, 2, 4, 0.1, 1},           {"stem", build_stem, 4, 3, 4, 0.2, 1},
-    {"residual", build_residual, 6, 5, 4, 0.3, 1},     {"joined", build_joined, 3, 1, 4, 0.3, 1},
-    {"norm first", build_norm_first, 4, 2, 4, 0.1, 1}, {"resnet", build_resnet, 3, 2, 1, 0.5, 6},
+    {"plain", build_plain, 5, 2, 4, 0.1, 1},       {"stem", build_stem, 4, 3, 4, 0.2, 1},
+    {"residual", build_residual, 6, 5, 4, 0.3, 1}, {"joined", build_joined, 3, 1, 4, 0.3, 1},
+    {"wide", build_wide, 3, 2, 2, 0.3, 1},         {"norm first", build_norm_first, 4, 2, 4, 0.1, 1},
+    {"resnet", build_resnet, 3, 2, 1, 0.5, 6},
 };
 
 const struct rs_case *rs_case_at(uint32_t i)
@@ -316,6 +328,13 @@ static int compare_draw(struct comparison *m, struct rs_device *device, const st
     return code;
 }
 
+/* What a flip doesn't move, in float32. */
+static bool is_near(const struct rs_case_report *r)
+{
+    return r->loss < 1e-4 && r->parameters < 1e-4 && r->statistics < 1e-4 && r->probabilities < 1e-3 &&
+           r->wrong_hits == 0;
+}
+
 int rs_case_compare(const struct rs_case *c, const struct rs_backend *backend, struct rs_device *device,
                     enum rs_precision precision, enum rs_optimizer optimizer, struct rs_case_report *report,
                     struct rs_error *err)
@@ -334,7 +353,8 @@ int rs_case_compare(const struct rs_case *c, const struct rs_backend *backend, s
         struct comparison m = {.c = c, .options = options, .draw = draw, .report = report, .err = err};
         RS_TRY(compare_draw(&m, device, backend, precision));
         report->draws = draw + 1;
-        if (rs_case_passed(c, report, precision))
+        /* only a flip is worth another draw, and only float32 tells one from rounding */
+        if (precision != RS_PRECISION_FP32 || !is_near(report) || rs_case_passed(c, report, precision))
             break;
     }
     return 0;
@@ -343,8 +363,7 @@ int rs_case_compare(const struct rs_case *c, const struct rs_backend *backend, s
 bool rs_case_passed(const struct rs_case *c, const struct rs_case_report *r, enum rs_precision precision)
 {
     if (precision == RS_PRECISION_FP32)
-        return r->loss < 1e-4 && r->gradients < 2e-4 && r->parameters < 1e-4 && r->moments < 2e-4 &&
-               r->statistics < 1e-4 && r->probabilities < 1e-3 && r->wrong_hits == 0;
-    return r->loss < 5e-2 && r->gradients < 2 * c->bf16 && r->parameters < 2e-2 && r->moments < c->bf16 &&
+        return is_near(r) && r->gradients < 2e-4 && r->moments < 2e-4;
+    return r->loss < 5e-2 && r->gradients < 1.5 * c->bf16 && r->parameters < 2e-2 && r->moments < c->bf16 &&
            r->statistics < 2e-2 && r->probabilities < 0.1;
 }

@@ -8,8 +8,9 @@
  *
  * Where a relu's input or two candidates of a maximum lie within rounding of each other, either way is right,
  * and one such flip moves gradients by 1e-3 where rounding moves them by 1e-5. A network of many values has
- * one in most batches, so it is drawn (weights and batches) until a draw is within the limits, a few times at
- * most: wrong arithmetic is outside in all of them.
+ * one in most batches, so in float32 it is drawn (weights and batches) until a draw's gradients are within
+ * the limits, a few times at most: wrong arithmetic is outside in all of them. What a flip doesn't move has
+ * to be within its limits in every draw.
  *
  * @thread any.
  */

@@ -8,7 +8,7 @@
  * - stream: steps through stream.h with all slots in use: the same bits;
  * - input: pixels resized and normalized by the device against tensors made by the host, bit for bit; its
  * records;
- * - speed: images a second of the step at batch 64, 512, 1024: bf16, tf32, fp32;
+ * - speed: images a second of the step at batch 64, 512, 1024: bf16, tf32; fp32 at 64;
  * - layers: the table of convolution choices at batch 512, bf16;
  * - small: operators without the whole network, for compute-sanitizer, under which that takes too long.
  *
@@ -123,9 +123,10 @@ static void compare_cases(struct check *check, bool networks)
             if (!went_well(check, what, code, &err))
                 continue;
             report(check, what, rs_case_passed(c, &r, precision));
-            printf("    loss %.1e gradients %.1e (%s) parameters %.1e moments %.1e statistics %.1e "
+            printf("    draw %u: loss %.1e gradients %.1e (%s) parameters %.1e moments %.1e statistics %.1e "
                    "probabilities %.1e\n",
-                   r.loss, r.gradients, r.worst, r.parameters, r.moments, r.statistics, r.probabilities);
+                   r.draws, r.loss, r.gradients, r.worst, r.parameters, r.moments, r.statistics,
+                   r.probabilities);
         }
 }
 

@@ -19,6 +19,8 @@ struct note { /* a call within a capture */
 struct rs__captured {
     struct note *notes;
     uint32_t count, capacity;
+    void *counters; /* zeroed before a launch */
+    size_t counter_bytes;
 };
 
 #define RECORDS 4096u
@@ -29,6 +31,7 @@ struct rs__gpu {
     struct rs__trace_record records[RECORDS];
     uint32_t record_count;
     struct rs__captured *capturing;
+    bool replaying; /* convolutions don't zero their counters themselves */
 };
 
 struct rs__event {
@@ -179,18 +182,23 @@ int rs__capture_end(struct rs__gpu *gpu, void *counters, size_t bytes, struct rs
         return rs_error_set(err, RS_E_BACKEND, "the test wanted this capture to fail");
     }
     rs_host_wishes.captures++;
+    captured->counters = counters;
+    captured->counter_bytes = bytes;
     *out = captured;
     return 0;
 }
 
 int rs__captured_launch(struct rs__gpu *gpu, struct rs__captured *captured, struct rs_error *err)
 {
-    (void)gpu;
     RS_TRY(count_call(err));
     rs_host_wishes.launches++;
     record(gpu, "graph", false);
+    if (captured->counter_bytes > 0)
+        memset(captured->counters, 0, captured->counter_bytes);
+    gpu->replaying = true;
     for (uint32_t i = 0; i < captured->count; i++)
         captured->notes[i].run(captured->notes[i].args);
+    gpu->replaying = false;
     return 0;
 }
 
@@ -280,6 +288,7 @@ struct rs__conv {
     int bf16;
     char layer[64];
     void *memory[3]; /* x, w, y */
+    unsigned char *workspace;
     float *copy[3];
 };
 
@@ -315,10 +324,12 @@ void rs__conv_destroy(struct rs__conv *conv)
     rs_free(conv);
 }
 
+#define COUNTERS 64u /* bytes that a pass counts in */
+
 size_t rs__conv_workspace(const struct rs__conv *conv)
 {
     (void)conv;
-    return 64;
+    return COUNTERS;
 }
 
 int rs__conv_tune(struct rs__conv *conv, void *x, void *w, void *y, void *workspace, struct rs_error *err)
@@ -329,7 +340,8 @@ int rs__conv_tune(struct rs__conv *conv, void *x, void *w, void *y, void *worksp
 
 int rs__conv_bind(struct rs__conv *conv, void *x, void *w, void *y, void *workspace, struct rs_error *err)
 {
-    (void)workspace, (void)err;
+    (void)err;
+    conv->workspace = workspace;
     conv->memory[0] = x;
     conv->memory[1] = w;
     conv->memory[2] = y;
@@ -371,9 +383,20 @@ static void pixel(const struct rs__conv *conv, int64_t n, int64_t p, int64_t q)
             }
 }
 
+/* Counters that somebody else touched, or that weren't zeroed, end the test. */
+static void count(struct rs__conv *conv)
+{
+    if (!conv->gpu->replaying)
+        memset(conv->workspace, 0, COUNTERS);
+    for (uint32_t i = 0; i < COUNTERS; i++)
+        RS_ASSERT(conv->workspace[i] == 0);
+    memset(conv->workspace, 0xab, COUNTERS);
+}
+
 static void run_conv(const void *args)
 {
     struct rs__conv *conv = *(struct rs__conv *const *)args;
+    count(conv);
     const struct rs__conv_shape *g = &conv->shape;
     const int out = conv->pass == RS__CONV_FORWARD ? 2 : conv->pass == RS__CONV_DATA_GRADIENT ? 0 : 1;
     for (int i = 0; i < 3; i++)

@@ -90,14 +90,14 @@ static void test_damage(void **state)
     assert_int_equal(cache.count, 0);
     rs__choices_close(&cache);
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
-        snprintf(text, sizeof(text), "rstream: convolution choices, version 1\n%s\ngood\t1\t2\t3:4,5:6\n",
+        snprintf(text, sizeof(text), "rstream: convolution choices, version 2\n%s\ngood\t1\t2\t3:4,5:6\n",
                  bad[i]);
         read_text(text, &cache);
         assert_int_equal(cache.count, 1);
         assert_non_null(rs__choices_find(&cache, "good"));
         rs__choices_close(&cache);
     }
-    int used = snprintf(text, sizeof(text), "rstream: convolution choices, version 1\nk\t1\t2\t0:0");
+    int used = snprintf(text, sizeof(text), "rstream: convolution choices, version 2\nk\t1\t2\t0:0");
     for (int i = 0; i < RS__KNOBS_MAX; i++) /* one too many */
         used += snprintf(text + used, sizeof(text) - (size_t)used, ",%d:1", i);
     read_text(text, &cache);

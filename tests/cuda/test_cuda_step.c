@@ -25,11 +25,12 @@ static void check_case(const struct rs_case *c, enum rs_precision precision, enu
     const int code = rs_case_compare(c, &rs_backend_cuda, device, precision, optimizer, &r, &err);
     if (code < 0)
         fail_msg("%s: %s", c->name, err.message);
-    print_message("%-10s %s %s: loss %.1e gradients %.1e (%s) parameters %.1e moments %.1e statistics %.1e "
-                  "probabilities %.1e\n",
-                  c->name, precision == RS_PRECISION_BF16 ? "bf16" : "fp32",
-                  optimizer == RS_OPTIMIZER_SGD ? "SGD" : "Adam", r.loss, r.gradients, r.worst, r.parameters,
-                  r.moments, r.statistics, r.probabilities);
+    print_message(
+        "%-10s %s %s, draw %u: loss %.1e gradients %.1e (%s) parameters %.1e moments %.1e statistics %.1e "
+        "probabilities %.1e\n",
+        c->name, precision == RS_PRECISION_BF16 ? "bf16" : "fp32",
+        optimizer == RS_OPTIMIZER_SGD ? "SGD" : "Adam", r.draws, r.loss, r.gradients, r.worst, r.parameters,
+        r.moments, r.statistics, r.probabilities);
     assert_true(rs_case_passed(c, &r, precision));
     rs_backend_cuda.close(device);
 }

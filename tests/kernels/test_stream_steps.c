@@ -92,7 +92,6 @@ static void times_are_the_whole_time(void **state)
         sum += seconds[i];
     }
     assert_true(sum <= whole * 1.000001);
-    assert_true(sum > whole / 2); /* what is missing is the first drain's, of an idle device */
 }
 
 static void nothing_to_do(void **state)

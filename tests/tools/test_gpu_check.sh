@@ -167,6 +167,7 @@ cat >"$work/sanitizer/compute-sanitizer" <<'TEXT'
 for kernel in $HAZARDS; do
     printf '========= Error: Race reported between Write access at %s+0x10\n=========     and Read access at %s+0x20 [64 hazards]\n' $kernel $kernel
 done
+echo '0 failed'
 echo "========= $(tr '[:lower:]' '[:upper:]' <<<"$2") SUMMARY: $(wc -w <<<"$HAZARDS") hazards displayed"
 [ -z "$HAZARDS" ] || exit 9
 TEXT
