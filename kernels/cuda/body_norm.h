@@ -363,6 +363,17 @@ RS_HD void rs__back_fetch(const struct rs__back *b, int bf16, uint64_t at, struc
         rs__fetch(b->x, bf16, at, &row->x);
 }
 
+/* From row on, step apart, as many as there are. */
+RS_HD void rs__back_fetch_rows(const struct rs__back *b, int bf16, const struct rs__spot *spot, uint32_t row,
+                               uint32_t step, struct rs__back_row read[RS__BACK_ROWS])
+{
+    RS_UNROLL
+    for (uint32_t k = 0; k < RS__BACK_ROWS; k++)
+        if (row + k * step < spot->end)
+            rs__back_fetch(b, bf16, (uint64_t)(row + k * step) * (b->cp / RS__VECTOR) + spot->vector,
+                           &read[k]);
+}
+
 /* The gradient before the addition: dy where y > 0. */
 RS_HD void rs__back_sum_gradient(const struct rs__back *b, int bf16, const struct rs__back_row *row,
                                  float g[8])
@@ -417,10 +428,7 @@ RS_HD void rs__back_sums_0(const struct rs__back_sums *a, int bf16, struct rs__p
                   &norm); /* an idle thread's too: it meets the others */
     for (uint32_t row = spot.begin; spot.vector < vectors && row < spot.end; row += RS__BACK_ROWS * step) {
         struct rs__back_row read[RS__BACK_ROWS];
-        RS_UNROLL
-        for (uint32_t k = 0; k < RS__BACK_ROWS; k++)
-            if (row + k * step < spot.end)
-                rs__back_fetch(b, bf16, (uint64_t)(row + k * step) * vectors + spot.vector, &read[k]);
+        rs__back_fetch_rows(b, bf16, &spot, row, step, read);
         RS_UNROLL
         for (uint32_t k = 0; k < RS__BACK_ROWS; k++) {
             float g[8], x[8];
@@ -531,10 +539,7 @@ RS_HD void rs__back_apply_0(const struct rs__back_apply *a, int bf16, struct rs_
     rs__load(a->coefficients + (size_t)2 * b->cp, 0, spot.vector, slope);
     for (uint32_t row = spot.begin; row < spot.end; row += RS__BACK_ROWS * step) {
         struct rs__back_row read[RS__BACK_ROWS];
-        RS_UNROLL
-        for (uint32_t k = 0; k < RS__BACK_ROWS; k++)
-            if (row + k * step < spot.end)
-                rs__back_fetch(b, bf16, (uint64_t)(row + k * step) * vectors + spot.vector, &read[k]);
+        rs__back_fetch_rows(b, bf16, &spot, row, step, read);
         RS_UNROLL
         for (uint32_t k = 0; k < RS__BACK_ROWS; k++) {
             float g[8], x[8];
