@@ -1,7 +1,7 @@
 /* params.c: states into a plan and back: PyTorch's layouts on the host, those of layouts.h on the device.
  *
- * How it works: arenas go as a whole through a host copy that is made for the call. @thread the plan's; waits
- * for the device.
+ * How it works: arenas go as a whole through one pinned host copy, which the plan keeps, since an epoch's
+ * snapshot waits for this. @thread the plan's; waits for the device.
  */
 #include "plan.h"
 
@@ -39,14 +39,25 @@ static int get(struct rs_plan *plan, void *to, const void *from, size_t bytes, s
     return rs__gpu_sync(plan->gpu, RS__QUEUE_COMPUTE, err);
 }
 
-/* A host array as long as the arenas, zeroed. */
-static int host_arena(const struct rs_plan *plan, int64_t floats, float **out, struct rs_error *err)
+/* A zeroed host array, for statistics. */
+static int host_arena(int64_t floats, float **out, struct rs_error *err)
 {
     *out = rs_calloc((size_t)floats + 1, sizeof(float));
     if (!*out)
-        return rs_error_set(err, RS_E_NOMEM, "no memory for a copy of %lld parameters",
-                            (long long)plan->program.elements);
+        return rs_error_set(err, RS_E_NOMEM, "no memory for a copy of %lld statistics", (long long)floats);
     return 0;
+}
+
+/* The plan's copy of one arena. */
+static int get_staging(struct rs_plan *plan, float **out, struct rs_error *err)
+{
+    const size_t bytes = ((size_t)plan->program.elements + 1) * sizeof(float);
+    if (!plan->staging)
+        plan->staging = rs__gpu_host_alloc(plan->gpu, bytes);
+    *out = plan->staging;
+    return *out ? 0
+                : rs_error_set(err, RS_E_NOMEM, "no pinned memory for a copy of %lld parameters",
+                               (long long)plan->program.elements);
 }
 
 /* The running statistics between the graph's arena and ours; their padding is mean 0, variance 1. */
@@ -74,9 +85,11 @@ int rs__load_state(struct rs_plan *plan, const struct rs_state *state, struct rs
     float *const arenas[] = {p->masters, p->moment1, p->moment2};
     float *const sources[] = {state->params, state->moment1, state->moment2};
     float *host = NULL, *running = NULL;
-    int code = host_arena(plan, p->elements, &host, err);
+    int code = get_staging(plan, &host, err);
     if (code == 0)
-        code = host_arena(plan, p->statistic_elements, &running, err);
+        code = host_arena(p->statistic_elements, &running, err);
+    if (code == 0)
+        memset(host, 0, (size_t)p->elements * sizeof(float)); /* what pads stays 0 */
     for (int i = 0; i < 3 && code == 0; i++) {
         convert(p, host, sources[i], true);
         code = put(plan, arenas[i], host, (size_t)p->elements * sizeof(float), err);
@@ -90,7 +103,6 @@ int rs__load_state(struct rs_plan *plan, const struct rs_state *state, struct rs
                                           p->shadows};
         code = rs__launch_shadow(plan->gpu, &shadow, err);
     }
-    rs_free(host);
     rs_free(running);
     if (code < 0)
         return code;
@@ -105,9 +117,9 @@ int rs__store_state(struct rs_plan *plan, struct rs_state *state, struct rs_erro
     float *const arenas[] = {p->masters, p->moment1, p->moment2};
     float *const targets[] = {state->params, state->moment1, state->moment2};
     float *host = NULL, *running = NULL;
-    int code = host_arena(plan, p->elements, &host, err);
+    int code = get_staging(plan, &host, err);
     if (code == 0)
-        code = host_arena(plan, p->statistic_elements, &running, err);
+        code = host_arena(p->statistic_elements, &running, err);
     for (int i = 0; i < 3 && code == 0; i++) {
         code = get(plan, host, arenas[i], (size_t)p->elements * sizeof(float), err);
         if (code == 0)
@@ -117,7 +129,6 @@ int rs__store_state(struct rs_plan *plan, struct rs_state *state, struct rs_erro
         code = get(plan, running, p->running, (size_t)p->statistic_elements * sizeof(float), err);
     if (code == 0)
         convert_running(p, running, state->buffers, false);
-    rs_free(host);
     rs_free(running);
     if (code < 0)
         return code;
@@ -131,7 +142,7 @@ int rs__store_gradients(struct rs_plan *plan, float *gradients, struct rs_error 
     const struct rs__program *p = &plan->program;
     float *host = NULL;
     uint16_t *halves = NULL;
-    int code = host_arena(plan, p->elements, &host, err);
+    int code = get_staging(plan, &host, err);
     if (code == 0)
         code = get(plan, host, p->gradients, (size_t)p->elements * sizeof(float), err);
     if (code == 0 && p->bf16) {
@@ -144,6 +155,5 @@ int rs__store_gradients(struct rs_plan *plan, float *gradients, struct rs_error 
     if (code == 0)
         convert(p, host, gradients, false);
     rs_free(halves);
-    rs_free(host);
     return code;
 }

@@ -272,6 +272,7 @@ void rs__plan_destroy(struct rs_plan *plan)
         }
         rs_free(size->convs);
     }
+    rs__gpu_host_free(plan->gpu, plan->staging);
     rs__gpu_free(plan->gpu, plan->counters);
     rs__gpu_free(plan->gpu, plan->workspace);
     rs__gpu_free(plan->gpu, plan->block);

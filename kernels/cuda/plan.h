@@ -65,6 +65,7 @@ struct rs_plan {
     void *workspace; /* of one convolution after the other */
     void *counters;  /* small workspaces, a part for each pass: a captured step zeroes them all at once */
     size_t workspace_bytes, counter_bytes;
+    float *staging; /* pinned host memory for one arena; NULL before its first use */
     struct rs__size sizes[2 * RS_BATCH_SIZES_MAX];
     uint32_t size_count;
     size_t sample_bytes; /* of a batch's tensor or pixels */
