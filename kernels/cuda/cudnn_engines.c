@@ -34,7 +34,8 @@ static int create_engine(const struct rs__planner *planner, const struct rs__con
     return rs__cudnn_check(api, status, "an engine", err);
 }
 
-/* Sums of transformed values, whose rounding is some hundred times that of plain sums. */
+/* Sums of transformed values: they round more than plain sums do, and strict fp32 is asked for where that
+ * matters. */
 static bool transforms(cudnnBackendNumericalNote_t note)
 {
     return note == CUDNN_NUMERICAL_NOTE_FFT || note == CUDNN_NUMERICAL_NOTE_WINOGRAD ||
