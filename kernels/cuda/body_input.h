@@ -11,7 +11,6 @@
 #ifndef RS_CUDA_BODY_INPUT_H
 #define RS_CUDA_BODY_INPUT_H
 
-#include "body_pool.h" /* rs__find_pixel */
 #include "hd.h"
 
 #define RS__INPUT_THREADS 256u

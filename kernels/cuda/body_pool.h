@@ -154,13 +154,12 @@ struct rs__pool_max_back {
 /* dy at vector number at. */
 RS_HD void rs__load_gradient(const void *dy1, const void *dy2, int bf16, uint64_t at, float g[8])
 {
-    float other[8];
+    struct rs__raw other;
     rs__load(dy1, bf16, at, g);
     if (!dy2)
         return;
-    rs__load(dy2, bf16, at, other);
-    for (int i = 0; i < 8; i++)
-        g[i] += other[i];
+    rs__fetch(dy2, bf16, at, &other);
+    rs__add(&other, bf16, g);
 }
 
 /* A window's gradients and winners, fetched. */
@@ -184,13 +183,10 @@ RS_HD void rs__fetch_window(const struct rs__pool_max_back *a, int bf16, uint32_
 RS_HD void rs__take_passed(const struct rs__pool_max_back *a, int bf16, const struct rs__passed *passed,
                            uint32_t tap, float dx[8])
 {
-    float g[8], other[8];
+    float g[8];
     rs__unpack(&passed->dy1, bf16, g);
-    if (a->dy2) {
-        rs__unpack(&passed->dy2, bf16, other);
-        for (int i = 0; i < 8; i++)
-            g[i] += other[i];
-    }
+    if (a->dy2)
+        rs__add(&passed->dy2, bf16, g);
     for (int i = 0; i < 8; i++)
         dx[i] += passed->taps[i] == tap ? g[i] : 0;
 }

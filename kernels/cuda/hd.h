@@ -148,6 +148,15 @@ RS_HD void rs__unpack(const struct rs__raw *raw, int bf16, float v[8])
     }
 }
 
+/* v += what was fetched. */
+RS_HD void rs__add(const struct rs__raw *raw, int bf16, float v[8])
+{
+    float other[8];
+    rs__unpack(raw, bf16, other);
+    for (int i = 0; i < 8; i++)
+        v[i] += other[i];
+}
+
 RS_HD void rs__load(const void *from, int bf16, uint64_t at, float v[8])
 {
     struct rs__raw raw;

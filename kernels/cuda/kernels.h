@@ -11,7 +11,7 @@
 
 #include "body_head.h"
 #include "body_input.h"
-#include "body_norm.h"
+#include "body_norm_back.h"
 #include "body_optimizer.h"
 #include "body_pool.h"
 #include "errors.h"

@@ -39,8 +39,8 @@ static int get(struct rs_plan *plan, void *to, const void *from, size_t bytes, s
     return rs__gpu_sync(plan->gpu, RS__QUEUE_COMPUTE, err);
 }
 
-/* A zeroed host array, for statistics. */
-static int host_arena(int64_t floats, float **out, struct rs_error *err)
+/* Room for the running statistics, zeroed. */
+static int new_statistics(int64_t floats, float **out, struct rs_error *err)
 {
     *out = rs_calloc((size_t)floats + 1, sizeof(float));
     if (!*out)
@@ -87,7 +87,7 @@ int rs__load_state(struct rs_plan *plan, const struct rs_state *state, struct rs
     float *host = NULL, *running = NULL;
     int code = get_staging(plan, &host, err);
     if (code == 0)
-        code = host_arena(p->statistic_elements, &running, err);
+        code = new_statistics(p->statistic_elements, &running, err);
     if (code == 0)
         memset(host, 0, (size_t)p->elements * sizeof(float)); /* what pads stays 0 */
     for (int i = 0; i < 3 && code == 0; i++) {
@@ -119,7 +119,7 @@ int rs__store_state(struct rs_plan *plan, struct rs_state *state, struct rs_erro
     float *host = NULL, *running = NULL;
     int code = get_staging(plan, &host, err);
     if (code == 0)
-        code = host_arena(p->statistic_elements, &running, err);
+        code = new_statistics(p->statistic_elements, &running, err);
     for (int i = 0; i < 3 && code == 0; i++) {
         code = get(plan, host, arenas[i], (size_t)p->elements * sizeof(float), err);
         if (code == 0)

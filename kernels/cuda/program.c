@@ -331,7 +331,8 @@ static int check_sizes(const struct builder *b)
                 v->c, v->h, v->w, p->batch);
     }
     if (p->input.c > INPUT_CHANNELS_MAX)
-        return rs_error_set(b->err, RS_E_LIMIT, "the device cuda takes inputs of at most %u channels, not %u",
+        return rs_error_set(b->err, RS_E_LIMIT,
+                            "the device cuda takes inputs of at most %u channels, not %u; use --device cpu",
                             INPUT_CHANNELS_MAX, p->input.c);
     if (p->elements / 8 > most || (int64_t)p->batch * p->graph->classes > most)
         return rs_error_set(b->err, RS_E_LIMIT, "the network has too many parameters for the device cuda");
