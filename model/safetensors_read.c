@@ -10,6 +10,7 @@
 #include "safetensors.h"
 
 #include "alloc.h"
+#include "file.h"
 #include <cJSON.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -260,7 +261,7 @@ int rs__tensor_open(struct rs__tensor_reader *r, const char *path, struct rs_err
 {
     struct stat info;
     *r = (struct rs__tensor_reader){.path = path};
-    r->file = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a named pipe must not hang us */
+    r->file = rs_file_open(path, O_RDONLY | O_NONBLOCK); /* a named pipe must not hang us */
     if (r->file < 0)
         return rs_error_set_errno(err, errno, "%s: can't be opened", path);
     if (fstat(r->file, &info) < 0)

@@ -1,28 +1,15 @@
 /* safetensors_write.c: all tensors to a file beside the old one, which it then replaces.
  *
- * How it works: header through cJSON, data straight from where it lies. The order on the disk: data and
- * header synced, then the name changed, then the folder synced; a crash leaves the old file or the new one.
- * On an error the partial file is removed.
+ * How it works: header through cJSON, data straight from where it lies, both by file.h.
  *
  * @thread any.
  */
 #include "safetensors.h"
 
 #include "alloc.h"
+#include "file.h"
 #include <cJSON.h>
-#include <errno.h>
-#include <fcntl.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
-
-#define PARTIAL ".partial"
-
-static int no_memory(struct rs_error *err, const char *path)
-{
-    return rs_error_set(err, RS_E_NOMEM, "%s: out of memory for its header", path);
-}
 
 /* Adds the item to the parent, or frees it. */
 static int attach(cJSON *parent, const char *name, cJSON *item)
@@ -101,72 +88,16 @@ static uint8_t *make_header(const struct rs__tensor_out *tensors, int32_t count,
     return header;
 }
 
-static int write_all(int file, const void *data, size_t size)
-{
-    const uint8_t *at = data;
-    while (size > 0) {
-        ssize_t n = write(file, at, size);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return -errno;
-        at += n;
-        size -= (size_t)n;
-    }
-    return 0;
-}
-
-/* Header and tensors into a new file, on the disk when it returns. 0 or a negative errno. */
-static int write_partial(const char *partial, const uint8_t *header, size_t header_size,
-                         const struct rs__tensor_out *tensors, int32_t count)
-{
-    int file = open(partial, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-    if (file < 0)
-        return -errno;
-    int code = write_all(file, header, header_size);
-    for (int32_t i = 0; code == 0 && i < count; i++)
-        code = write_all(file, tensors[i].data, tensors[i].bytes);
-    if (code == 0 && fsync(file) < 0)
-        code = -errno;
-    if (close(file) < 0 && code == 0)
-        code = -errno;
-    return code;
-}
-
-/* Makes the new name last. Filesystems that can't sync a folder say EINVAL; there it is theirs to keep. 0 or
- * a negative errno. */
-static int sync_folder(const char *path)
-{
-    const char *slash = strrchr(path, '/');
-    char *folder = slash ? strndup(path, (size_t)(slash - path) + 1) : strdup(".");
-    if (!folder)
-        return -ENOMEM;
-    int file = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    int code = file < 0 ? -errno : 0;
-    if (code == 0 && fsync(file) < 0 && errno != EINVAL)
-        code = -errno;
-    if (file >= 0)
-        close(file);
-    free(folder);
-    return code;
-}
-
-static int replace(const char *path, const char *partial, const uint8_t *header, size_t header_size,
+/* Header and tensors. */
+static int replace(const char *path, const uint8_t *header, size_t header_size,
                    const struct rs__tensor_out *tensors, int32_t count, struct rs_error *err)
 {
-    int code = write_partial(partial, header, header_size, tensors, count);
-    if (code == 0 && rename(partial, path) < 0)
-        code = -errno;
-    if (code < 0) {
-        const char *remedy = code == -ENOSPC || code == -EDQUOT ? "free some space" : "choose another folder";
-        unlink(partial); /* what is there of it, if anything */
-        return rs_error_set_errno(err, -code, "%s: can't be written; %s, the file is as it was", path,
-                                  remedy);
-    }
-    code = sync_folder(path);
-    if (code < 0)
-        return rs_error_set_errno(err, -code, "%s: is written, but its folder can't be synced", path);
-    return 0;
+    struct rs_replacement file;
+    RS_TRY(rs_file_replace_begin(&file, path, err));
+    RS_TRY(rs_file_replace_write(&file, header, header_size, err));
+    for (int32_t i = 0; i < count; i++)
+        RS_TRY(rs_file_replace_write(&file, tensors[i].data, tensors[i].bytes, err));
+    return rs_file_replace_commit(&file, err);
 }
 
 int rs__tensor_write(const char *path, const struct rs__tensor_out *tensors, int32_t count,
@@ -174,16 +105,9 @@ int rs__tensor_write(const char *path, const struct rs__tensor_out *tensors, int
 {
     size_t header_size = 0;
     uint8_t *header = make_header(tensors, count, metadata, metadata_count, &header_size);
-    const size_t partial_size = strlen(path) + sizeof(PARTIAL);
-    char *partial = rs_alloc(partial_size);
-    int code = RS_E_NOMEM;
-    if (header && partial) {
-        snprintf(partial, partial_size, "%s%s", path, PARTIAL);
-        code = replace(path, partial, header, header_size, tensors, count, err);
-    } else {
-        no_memory(err, path);
-    }
-    rs_free(partial);
+    if (!header)
+        return rs_error_set(err, RS_E_NOMEM, "%s: out of memory for its header", path);
+    int code = replace(path, header, header_size, tensors, count, err);
     rs_free(header);
     return code;
 }

@@ -1,6 +1,8 @@
 /* run_dir.c: makes, checks and writes a run's folder. */
 #include "run_dir.h"
 
+#include "file.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -40,33 +42,12 @@ static int make_dirs(const char *dir, struct rs_error *err)
 
 int rs_run_dir_write(const char *dir, const char *name, const char *text, struct rs_error *err)
 {
-    char path[PATH_SIZE], beside[PATH_SIZE + 16];
+    char path[PATH_SIZE];
+    struct rs_replacement file;
     RS_TRY(rs_run_dir_path(path, sizeof path, dir, name, err));
-    snprintf(beside, sizeof beside, "%s.partial", path);
-    int fd = open(beside, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-    if (fd < 0)
-        return rs_error_set_errno(err, errno, "%s can't be written; choose another --out", beside);
-    size_t length = strlen(text), done = 0;
-    while (done < length) {
-        ssize_t n = write(fd, text + done, length - done);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            goto fail;
-        done += (size_t)n;
-    }
-    if (fsync(fd) != 0)
-        goto fail;
-    close(fd);
-    if (rename(beside, path) != 0)
-        return rs_error_set_errno(err, errno, "%s can't be renamed to %s", beside, path);
-    return 0;
-fail:;
-    int code =
-        rs_error_set_errno(err, errno, "%s can't be written; choose another --out, or free space", beside);
-    close(fd);
-    unlink(beside);
-    return code;
+    RS_TRY(rs_file_replace_begin(&file, path, err));
+    RS_TRY(rs_file_replace_write(&file, text, strlen(text), err));
+    return rs_file_replace_commit(&file, err);
 }
 
 static int check_space(const char *dir, uint64_t needed, struct rs_error *err)
@@ -90,6 +71,8 @@ int rs_run_dir_prepare(const char *dir, bool resume, uint64_t needed, struct rs_
     struct stat st;
     RS_TRY(rs_run_dir_path(path, sizeof path, dir, "resume.safetensors", err));
     bool holds_run = stat(path, &st) == 0;
+    if (!holds_run && errno != ENOENT && errno != ENOTDIR) /* a run that can't be seen must not be replaced */
+        return rs_error_set_errno(err, errno, "%s can't be looked at; choose another --out", path);
     if (resume && !holds_run)
         return rs_error_set(err, RS_E_USAGE,
                             "%s is not there, so there is no run to go on with; train without --resume",
@@ -108,7 +91,7 @@ int rs_run_dir_prepare(const char *dir, bool resume, uint64_t needed, struct rs_
 
 int rs_run_dir_lock(const char *dir, int *fd, struct rs_error *err)
 {
-    *fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    *fd = rs_file_open(dir, O_RDONLY | O_DIRECTORY);
     if (*fd < 0)
         return rs_error_set_errno(err, errno, "the output folder %s can't be opened; choose another --out",
                                   dir);

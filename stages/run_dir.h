@@ -20,7 +20,7 @@ int rs_run_dir_prepare(const char *dir, bool resume, uint64_t needed, struct rs_
 /* Locks an existing dir for this process until *fd is closed. RS_E_USAGE when another run has it. A file
  * system without locks gives none: *fd is open all the same. */
 int rs_run_dir_lock(const char *dir, int *fd, struct rs_error *err);
-/* Writes text as dir/name, beside and renamed. */
+/* Writes text as dir/name, by file.h: whole, and on the disk when it returns. */
 int rs_run_dir_write(const char *dir, const char *name, const char *text, struct rs_error *err);
 /* dir/name into path of size bytes; RS_E_LIMIT when it doesn't fit. */
 int rs_run_dir_path(char *path, size_t size, const char *dir, const char *name, struct rs_error *err);

@@ -1,11 +1,11 @@
 /* sink_jsonl.c: the metrics sink for programs: an object a line, and the way back to a checkpoint's step. */
 #include "sinks.h"
 
+#include "file.h"
 #include <cjson/cJSON.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 struct jsonl {
     FILE *file;
@@ -132,32 +132,33 @@ static bool keeps_line(const char *line, uint64_t steps, uint32_t epoch)
     return keep;
 }
 
+/* A line that was cut off before its end gets one, so that the next line begins on its own. */
+static int copy_line(struct rs_replacement *to, const char *line, struct rs_error *err)
+{
+    size_t length = strlen(line);
+    RS_TRY(rs_file_replace_write(to, line, length, err));
+    return line[length - 1] == '\n' ? 0 : rs_file_replace_write(to, "\n", 1, err);
+}
+
 int rs_sink_jsonl_rewind(const char *path, uint64_t steps, uint32_t epoch, struct rs_error *err)
 {
-    char beside[4200];
-    snprintf(beside, sizeof beside, "%s.partial", path);
-    int code = 0;
+    struct rs_replacement to;
     FILE *from = fopen(path, "re");
     if (!from)
         return errno == ENOENT ? 0 : rs_error_set_errno(err, errno, "%s can't be read", path);
-    FILE *to = fopen(beside, "we");
-    if (!to) {
-        code = rs_error_set_errno(err, errno, "%s can't be opened for writing", beside);
-        fclose(from);
-        return code;
-    }
+    int code = rs_file_replace_begin(&to, path, err);
     char *line = NULL;
     size_t size = 0;
-    while (getline(&line, &size, from) > 0)
-        if (keeps_line(line, steps, epoch) && fputs(line, to) < 0)
-            break;
-    free(line);
-    bool failed = ferror(to) != 0;
-    failed = fclose(to) != 0 || failed;
-    fclose(from);
-    if (failed || rename(beside, path) != 0) {
-        code = rs_error_set_errno(err, errno, "%s can't be written", beside);
-        unlink(beside);
+    errno = 0;
+    while (code == 0 && getline(&line, &size, from) > 0)
+        if (keeps_line(line, steps, epoch))
+            code = copy_line(&to, line, err);
+    /* a file that breaks off must not lose its rest */
+    if (code == 0 && !feof(from)) {
+        code = rs_error_set_errno(err, errno, "%s can't be read to its end", path);
+        rs_file_replace_abandon(&to);
     }
-    return code;
+    free(line);
+    fclose(from); /* nothing was written to it */
+    return code == 0 ? rs_file_replace_commit(&to, err) : code;
 }

@@ -103,6 +103,36 @@ static void rewind_drops_what_will_be_written_again(void **state)
     assert_int_equal(rs_sink_jsonl_rewind(path, 2, 1, NULL), 0);
 }
 
+/* A write that failed can leave the last line without its end; what is appended then begins a line of its
+ * own. */
+static void rewind_ends_the_last_line(void **state)
+{
+    (void)state;
+    char path[] = "/tmp/rstream-test-XXXXXX";
+    int fd = mkstemp(path);
+    const char line[] = "{\"event\":\"step\",\"epoch\":0,\"step\":1}";
+    assert_int_equal(write(fd, line, strlen(line)), strlen(line));
+    close(fd);
+    assert_int_equal(rs_sink_jsonl_rewind(path, 1, 0, NULL), 0);
+    assert_string_equal(slurp(path), "{\"event\":\"step\",\"epoch\":0,\"step\":1}\n");
+    unlink(path);
+}
+
+/* A folder opens as a file does, and reading it fails: such a file is not taken for an empty one. */
+static void rewind_keeps_what_it_can_t_read(void **state)
+{
+    (void)state;
+    char path[] = "/tmp/rstream-test-XXXXXX", partial[64];
+    struct rs_error err = {0};
+    assert_non_null(mkdtemp(path));
+    snprintf(partial, sizeof partial, "%s.partial", path);
+    assert_int_equal(rs_sink_jsonl_rewind(path, 2, 1, &err), RS_E_IO);
+    assert_non_null(strstr(err.message, path));
+    assert_non_null(strstr(err.message, "can't be read to its end"));
+    assert_int_equal(access(partial, F_OK), -1);
+    rmdir(path);
+}
+
 static void a_full_disk_is_an_error_with_the_path(void **state)
 {
     (void)state;
@@ -161,6 +191,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(jsonl_has_an_object_a_line),
         cmocka_unit_test(rewind_drops_what_will_be_written_again),
+        cmocka_unit_test(rewind_ends_the_last_line),
+        cmocka_unit_test(rewind_keeps_what_it_can_t_read),
         cmocka_unit_test(a_full_disk_is_an_error_with_the_path),
         cmocka_unit_test(console_prints_the_notebook_s_line_and_the_verdict),
         cmocka_unit_test(a_terminal_gets_a_progress_line_that_is_cleared),
