@@ -19,7 +19,7 @@
 enum rs_split {
     /* train/, data_batch_*.bin, train.bin; a folder of classes without splits is train */
     RS_SPLIT_TRAIN,
-    /* val/, valid/, validation/, test/; test_batch.bin, test.bin; RS_E_NOT_FOUND where there is none */
+    /* val/, valid/, validation/, test/; test_batch.bin, test.bin; RS_E_NO_SPLIT where there is none */
     RS_SPLIT_VALID,
     /* for --valid-data: the folder itself holds the classes or, with splits, as RS_SPLIT_VALID; train if that
        is all */

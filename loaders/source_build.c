@@ -112,10 +112,13 @@ void rs__source_free_strings(struct rs_source *source)
 int rs__folder_open(DIR **out, const char *path, struct rs_error *err)
 {
     *out = opendir(path);
-    if (!*out)
-        return rs_error_set_errno(err, errno,
+    if (*out)
+        return 0;
+    int errnum = errno;
+    int code = rs_error_set_errno(err, errnum,
                                   "%s: can't list this folder; check its permissions (chmod u+rx)", path);
-    return 0;
+    errno = errnum;
+    return code;
 }
 
 int rs__folder_next(DIR *stream, const char *path, struct dirent **out, struct rs_error *err)

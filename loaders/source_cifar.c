@@ -5,6 +5,7 @@
  */
 #include "source_pvt.h"
 
+#include "file.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -66,27 +67,31 @@ static int is_split_file(const struct layout *layout, const char *name, int vali
     return valid ? strcmp(name, layout->valid_file) == 0 : train_number(layout, name) >= 0;
 }
 
-/* 1 when dir holds a file of the layout. A folder that is missing or closed to us holds none. */
-static int holds(const struct layout *layout, const char *dir)
+/* 1 when dir holds a file of the layout, 0 when not or when there is no such folder, or RS_E_: a folder that
+ * can't be listed is not taken for one without data. */
+static int holds(const struct layout *layout, const char *dir, struct rs_error *err)
 {
-    DIR *stream = opendir(dir);
-    if (!stream)
-        return 0;
-    int found = 0;
-    for (struct dirent *entry; !found && (entry = readdir(stream));)
+    DIR *stream = NULL;
+    int code = rs__folder_open(&stream, dir, err);
+    if (code < 0)
+        return errno == ENOENT || errno == ENOTDIR ? 0 : code;
+    int found = 0, more = 1;
+    struct dirent *entry = NULL;
+    while (!found && (more = rs__folder_next(stream, dir, &entry, err)) > 0)
         found = is_split_file(layout, entry->d_name, 0) || is_split_file(layout, entry->d_name, 1);
     closedir(stream);
-    return found;
+    return more < 0 ? more : found;
 }
 
 static int recognise(const struct layout *layout, const char *dir, struct rs_error *err)
 {
-    if (holds(layout, dir))
-        return 1;
+    int found = holds(layout, dir, err);
+    if (found != 0)
+        return found;
     char *inner = NULL;
     if (asprintf(&inner, "%s/%s", dir, layout->folder) < 0)
         return rs_error_set(err, RS_E_NOMEM, "out of memory for the path of %s", dir);
-    int found = holds(layout, inner);
+    found = holds(layout, inner, err);
     free(inner);
     return found;
 }
@@ -117,7 +122,7 @@ static int add_batch(struct rs_source *source, const struct layout *layout, cons
         return RS_E_NOMEM;
     /* Opened, not only looked at: a file that can't be read is said before the run starts. Non-blocking, for
      * a pipe of that name must not hold us. */
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    int fd = rs_file_open(path, O_RDONLY | O_NONBLOCK);
     if (fd < 0)
         return rs_error_set_errno(err, errno, "%s: can't read this file; check its permissions", path);
     struct stat info;
@@ -208,7 +213,9 @@ static int add_classes(struct rs_source *source, const struct layout *layout, co
 static int open_layout(struct rs_source *source, const struct layout *layout, const char *dir,
                        enum rs_split split, struct rs_error *err)
 {
-    const char *place = rs__source_join(source, dir, holds(layout, dir) ? NULL : layout->folder, err);
+    int here = holds(layout, dir, err);
+    RS_TRY(here);
+    const char *place = rs__source_join(source, dir, here ? NULL : layout->folder, err);
     if (!place)
         return RS_E_NOMEM;
     source->record = layout->record;
@@ -219,7 +226,7 @@ static int open_layout(struct rs_source *source, const struct layout *layout, co
         return rs_error_set(err, RS_E_NOT_FOUND, "%s: no %s*.bin to train on; copy the missing files there",
                             place, layout->train_prefix);
     if (source->file_count == 0)
-        return rs_error_set(err, RS_E_NOT_FOUND,
+        return rs_error_set(err, RS_E_NO_SPLIT,
                             "%s: no %s to validate on; copy it there or name a folder with --valid-data",
                             place, layout->valid_file);
     source->count = source->bytes / layout->record;

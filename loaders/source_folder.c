@@ -55,13 +55,17 @@ static int image_codec(const char *name, enum rs_codec_id *codec)
     return 0;
 }
 
-/* Links count as what they lead to; a link that leads nowhere is no directory. */
-static int is_directory(DIR *stream, const struct dirent *entry)
+/* 1 or 0, or RS_E_. Links count as what they lead to; a link that leads nowhere is no directory. */
+static int is_directory(DIR *stream, const char *dir, const struct dirent *entry, struct rs_error *err)
 {
     if (entry->d_type != DT_UNKNOWN && entry->d_type != DT_LNK)
         return entry->d_type == DT_DIR;
     struct stat info;
-    return fstatat(dirfd(stream), entry->d_name, &info, 0) == 0 && S_ISDIR(info.st_mode);
+    if (fstatat(dirfd(stream), entry->d_name, &info, 0) == 0)
+        return S_ISDIR(info.st_mode);
+    if (errno == ENOENT || errno == ENOTDIR || errno == ELOOP)
+        return 0;
+    return rs_error_set_errno(err, errno, "%s/%s: can't tell whether this is a folder", dir, entry->d_name);
 }
 
 static int by_name(const void *left, const void *right)
@@ -91,7 +95,12 @@ static int survey_folder(const char *dir, struct survey *out, struct rs_error *e
     struct dirent *entry = NULL;
     int more;
     while ((more = rs__folder_next(stream, dir, &entry, err)) > 0) {
-        if (!is_directory(stream, entry))
+        int directory = is_directory(stream, dir, entry, err);
+        if (directory < 0) {
+            more = directory;
+            break;
+        }
+        if (!directory)
             continue;
         out->directories++;
         out->has_train |= strcmp(entry->d_name, "train") == 0;
@@ -110,19 +119,25 @@ static int has_splits(const struct survey *survey)
            ((survey->has_train && survey->valid_directories > 0) || named == survey->directories);
 }
 
-static const char *valid_name(const char *dir)
+/* The first of the names that is a directory in dir, or NULL in *name. One that can't be looked at is not
+ * passed over: that would be another split. */
+static int find_valid(const char **name, const char *dir, struct rs_error *err)
 {
-    for (size_t v = 0; v < VALID_NAMES; v++) {
+    *name = NULL;
+    for (size_t v = 0; v < VALID_NAMES && !*name; v++) {
         char *path = NULL;
         struct stat info;
         if (asprintf(&path, "%s/%s", dir, valid_names[v]) < 0)
-            return NULL;
-        int found = stat(path, &info) == 0 && S_ISDIR(info.st_mode);
+            return rs_error_set(err, RS_E_NOMEM, "out of memory for the path of %s", dir);
+        int code = 0;
+        if (stat(path, &info) == 0)
+            *name = S_ISDIR(info.st_mode) ? valid_names[v] : NULL;
+        else if (errno != ENOENT && errno != ENOTDIR)
+            code = rs_error_set_errno(err, errno, "%s: can't look at this folder", path);
         free(path);
-        if (found)
-            return valid_names[v];
+        RS_TRY(code);
     }
-    return NULL;
+    return 0;
 }
 
 /* The folder whose directories are the classes of split; a string of the source's own. */
@@ -134,7 +149,7 @@ static int find_split(struct rs_source *source, const char *dir, enum rs_split s
     const char *name = NULL;
     int splits = has_splits(&survey);
     if (splits && split != RS_SPLIT_TRAIN)
-        name = valid_name(dir);
+        RS_TRY(find_valid(&name, dir, err));
     if (splits && survey.has_train && (split == RS_SPLIT_TRAIN || (split == RS_SPLIT_ALL_OF_IT && !name)))
         name = "train";
     if (splits && !name && split == RS_SPLIT_TRAIN)
@@ -142,7 +157,7 @@ static int find_split(struct rs_source *source, const char *dir, enum rs_split s
                             dir);
     if (!name && split == RS_SPLIT_VALID)
         return rs_error_set(
-            err, RS_E_NOT_FOUND,
+            err, RS_E_NO_SPLIT,
             "%s: no test/, val/, valid/ or validation/ in it to validate on; add one or name a "
             "folder with --valid-data",
             dir);
@@ -185,6 +200,13 @@ static int add_image(struct walk *walk, DIR *stream, const char *directory, cons
     return rs__source_add_file(walk->source, path, (uint64_t)info.st_size, label, codec, err);
 }
 
+/* A directory in the one of that index. */
+static int add_entry(struct walk *walk, size_t index, const char *name, struct rs_error *err)
+{
+    const char *path = rs__source_join(walk->source, walk->directories[index].path, name, err);
+    return path ? add_directory(walk, path, index, err) : RS_E_NOMEM;
+}
+
 static int walk_directory(struct walk *walk, size_t index, int32_t label, struct rs_error *err)
 {
     const char *directory = walk->directories[index].path;
@@ -193,12 +215,11 @@ static int walk_directory(struct walk *walk, size_t index, int32_t label, struct
     struct dirent *entry = NULL;
     int code = 0, more = 1;
     while (code == 0 && (more = rs__folder_next(stream, directory, &entry, err)) > 0) {
-        if (!is_directory(stream, entry)) {
+        code = is_directory(stream, directory, entry, err);
+        if (code == 0)
             code = add_image(walk, stream, directory, entry->d_name, label, err);
-            continue;
-        }
-        const char *path = rs__source_join(walk->source, directory, entry->d_name, err);
-        code = path ? add_directory(walk, path, index, err) : RS_E_NOMEM;
+        else if (code > 0)
+            code = add_entry(walk, index, entry->d_name, err);
     }
     closedir(stream);
     return code < 0 ? code : more;
@@ -236,9 +257,11 @@ static int list_classes(struct rs_source *source, const char *dir, struct rs_err
     RS_TRY(rs__folder_open(&stream, dir, err));
     struct dirent *entry = NULL;
     int code = 0, more = 1;
-    while (code == 0 && (more = rs__folder_next(stream, dir, &entry, err)) > 0)
-        if (is_directory(stream, entry))
+    while (code == 0 && (more = rs__folder_next(stream, dir, &entry, err)) > 0) {
+        code = is_directory(stream, dir, entry, err);
+        if (code > 0)
             code = rs__source_add_class(source, entry->d_name, err);
+    }
     closedir(stream);
     RS_TRY(code);
     RS_TRY(more);

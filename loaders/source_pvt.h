@@ -68,7 +68,7 @@ int rs__source_add_file(struct rs_source *source, const char *path, uint64_t siz
 int rs__source_add_class(struct rs_source *source, const char *name, struct rs_error *err);
 /* Makes room for need items in an array that was given by this function or is NULL. */
 int rs__grow(void **array, size_t *capacity, size_t need, size_t item_size, struct rs_error *err);
-/* Opens a folder that path names. */
+/* Opens a folder that path names. errno is opendir's after a failure. */
 int rs__folder_open(DIR **out, const char *path, struct rs_error *err);
 /* 1 and the next entry but "." and "..", or 0 at the end, or RS_E_: a listing that breaks off is no short
  * folder. */

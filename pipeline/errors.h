@@ -30,7 +30,8 @@
     X(RS_E_BACKEND, -12, "the compute library failed")                                                       \
     X(RS_E_DEVICE, -13, "the device can't be used")                                                          \
     X(RS_E_NOT_FINITE, -14, "a value is not finite")                                                         \
-    X(RS_E_THREAD, -15, "a thread could not be started")
+    X(RS_E_THREAD, -15, "a thread could not be started")                                                     \
+    X(RS_E_NO_SPLIT, -16, "the data has no such split")
 
 enum rs_error_code {
 #define RS_ERROR_ENUM(name, value, text) name = value,

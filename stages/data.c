@@ -6,7 +6,7 @@ static int open_valid(struct rs_data *d, const char *dir, const char *valid_dir,
     if (valid_dir)
         return rs_source_open(&d->sources[RS_PHASE_VALID], valid_dir, RS_SPLIT_ALL_OF_IT, err);
     int code = rs_source_open(&d->sources[RS_PHASE_VALID], dir, RS_SPLIT_VALID, err);
-    return code == RS_E_NOT_FOUND ? 0 : code;
+    return code == RS_E_NO_SPLIT ? 0 : code;
 }
 
 int rs_data_open(struct rs_data *d, const char *dir, const char *valid_dir, struct rs_error *err)

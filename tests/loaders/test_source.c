@@ -107,7 +107,7 @@ static void cifar100_in_the_archives_folder(void **state)
     source = must_open(dir, RS_SPLIT_ALL_OF_IT); /* no valid file: what there is */
     assert_int_equal(rs_source_count(source), 3);
     rs_source_destroy(source);
-    refuse(dir, "", RS_SPLIT_VALID, RS_E_NOT_FOUND, "test.bin");
+    refuse(dir, "", RS_SPLIT_VALID, RS_E_NO_SPLIT, "test.bin");
     support_remove(dir);
 }
 
@@ -208,7 +208,7 @@ static void folder_splits(void **state)
     source = must_open(plain, RS_SPLIT_ALL_OF_IT);
     assert_int_equal(rs_source_count(source), 2);
     rs_source_destroy(source);
-    refuse(dir, "/plain", RS_SPLIT_VALID, RS_E_NOT_FOUND, "--valid-data");
+    refuse(dir, "/plain", RS_SPLIT_VALID, RS_E_NO_SPLIT, "--valid-data");
     static const char *const splits[] = {"test", "val"}; /* the later one is preferred to the earlier */
     touch(dir, "both/train/a/1.png");
     touch(dir, "both/train/b/1.png");

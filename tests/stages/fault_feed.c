@@ -1,5 +1,6 @@
 /* Failures at every place of the input half: the run ends, the first error names file and stage, nothing
  * hangs. */
+#include "data.h"
 #include "feed.h"
 #include "scene.h"
 
@@ -224,6 +225,40 @@ static void a_batch_of_too_many_chunks_is_refused(void **state)
     assert_non_null(strstr(err.message, "--batch-size"));
 }
 
+/* A validation set that can't be indexed ends the run; only where there is none is the run without one. */
+static void a_broken_validation_set_is_an_error(void **state)
+{
+    (void)state;
+    struct scene s;
+    struct rs_data data;
+    struct rs_error err = {0};
+    char path[400];
+    scene_begin(&s, RS_SYNTH_PNG, 90, 20);
+    path_in(path, &s, "test/hue-000/gone.png");
+    assert_int_equal(symlink("nowhere", path), 0);
+    assert_int_equal(rs_data_open(&data, s.data, NULL, &err), RS_E_NOT_FOUND);
+    assert_non_null(strstr(err.message, path));
+    rs_data_close(&data);
+    scene_end(&s);
+}
+
+static void no_validation_set_is_none(void **state)
+{
+    (void)state;
+    struct scene s;
+    struct rs_data data;
+    struct rs_error err = {0};
+    char path[400], command[512];
+    scene_begin(&s, RS_SYNTH_PNG, 90, 20);
+    path_in(path, &s, "test");
+    snprintf(command, sizeof command, "rm -r '%s'", path);
+    assert_int_equal(system(command), 0);
+    assert_int_equal(rs_data_open(&data, s.data, NULL, &err), 0);
+    assert_null(data.sources[RS_PHASE_VALID]);
+    rs_data_close(&data);
+    scene_end(&s);
+}
+
 static void a_missing_folder_is_named(void **state)
 {
     (void)state;
@@ -264,6 +299,8 @@ int main(void)
         cmocka_unit_test(too_many_pixels_are_refused),
         cmocka_unit_test(a_batch_of_too_many_chunks_is_refused),
         cmocka_unit_test(a_missing_folder_is_named),
+        cmocka_unit_test(a_broken_validation_set_is_an_error),
+        cmocka_unit_test(no_validation_set_is_none),
     };
     return cmocka_run_group_tests(tests, begin, end);
 }
