@@ -74,7 +74,8 @@ static int check_empty(const char *dir, struct rs_error *err)
     if (!stream)
         return rs_error_set_errno(err, errno, "%s: can't open this folder; choose another", dir);
     int code = 0;
-    for (struct dirent *entry; code == 0 && (entry = readdir(stream));) {
+    struct dirent *entry;
+    while (code == 0 && (errno = 0, entry = readdir(stream))) {
         const char *name = entry->d_name;
         if (strcmp(name, ".") == 0 || strcmp(name, "..") == 0 || strcmp(name, STAGE) == 0)
             continue;
@@ -84,6 +85,8 @@ static int check_empty(const char *dir, struct rs_error *err)
                          "only, choose another or empty it",
                          dir, name);
     }
+    if (code == 0 && errno != 0)
+        code = rs_error_set_errno(err, errno, "%s: can't list this folder; choose another", dir);
     closedir(stream);
     return code;
 }
