@@ -82,9 +82,11 @@ int rs_run_dir_prepare(const char *dir, bool resume, uint64_t needed, struct rs_
                             "%s holds a run already; go on with --resume %s, or choose another --out", dir,
                             dir);
     RS_TRY(make_dirs(dir, err));
-    RS_TRY(rs_run_dir_write(dir, probe, "rstream\n", err));
     RS_TRY(rs_run_dir_path(path, sizeof path, dir, probe, err));
-    if (unlink(path) != 0)
+    int code = rs_run_dir_write(dir, probe, "rstream\n", err);
+    bool removed = unlink(path) == 0; /* it may be there after a failure, too */
+    RS_TRY(code);
+    if (!removed)
         return rs_error_set_errno(err, errno, "%s can't be removed", path);
     return check_space(dir, needed, err);
 }
