@@ -5,7 +5,8 @@
 #include "errors.h"
 #include <stdint.h>
 
-/* rgb: height rows of width interleaved RGB bytes. Errors name the path. */
+/* rgb: height rows of width interleaved RGB bytes. Written beside and renamed, so never half a file; not
+ * synced, for a picture that a crash takes is made again. Errors name the path. */
 int rs_png_write(const char *path, const uint8_t *rgb, uint32_t width, uint32_t height, struct rs_error *err);
 
 #endif

@@ -16,7 +16,8 @@ struct rs_synth_options {
         test; /* samples of each split, 10 or more; RS_SYNTH_CIFAR10 spreads train over five files */
 };
 
-/* Writes into dir, which is made if needed and must hold no data set yet. Errors name the path. */
+/* Writes into dir, which is made if needed and must hold no data set yet: beside, and renamed when all of it
+ * is there; not synced, for it can be made again. Errors name the path. */
 int rs_synth_write(const char *dir, const struct rs_synth_options *options, struct rs_error *err);
 /* One sample: 32x32 RGB in planes (3,072 bytes); returns its label. */
 int32_t rs_synth_sample(uint64_t seed, int test, uint64_t index, uint8_t *chw);

@@ -53,8 +53,8 @@ void rs_lane_flow(struct rs_lane *lane, uint64_t flow);
 void rs_lane_phase(struct rs_lane *lane, uint32_t name, uint64_t number);
 void rs_lane_phase_end(struct rs_lane *lane);
 
-/* Writes the trace, beside and renamed; after all threads with lanes have ended. Errors name path. NULL
- * spans: no file. */
+/* Writes the trace, beside and renamed (not synced: it is for people); after all threads with lanes have
+ * ended. Errors name path. NULL spans: no file. */
 int rs_spans_write(struct rs_spans *spans, const char *path, struct rs_error *err);
 /* Spans, counters and records that found no room. After rs_spans_write. */
 uint64_t rs_spans_dropped(const struct rs_spans *spans);

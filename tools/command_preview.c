@@ -1,8 +1,9 @@
 /* command_preview.c: rstream preview: what the network sees.
  *
  * How it works: the loader's half of the pipeline runs over the training split in index order; each batch is
- * written to the .npy file as it comes and put on the contact sheet. The consumer runs on its own thread, and
- * what it writes is read after rs_feed_run has ended that thread.
+ * written beside the .npy file as it comes and put on the contact sheet. Files for people are renamed when
+ * they are whole, and not synced: one that a crash takes is made again. The consumer runs on its own thread,
+ * and what it writes is read after rs_feed_run has ended that thread.
  */
 #include "commands.h"
 #include "feed.h"
@@ -17,11 +18,13 @@
 #include <unistd.h>
 
 #define BATCH 64u
+#define PATH_BYTES 4096
 #define NAMED_MAX 16u /* images whose class is printed */
 
 struct preview {
     uint32_t count, size;
     const char *npy_path;
+    char npy_beside[PATH_BYTES]; /* its name until it is whole */
     FILE *npy;
     struct rs_sheet sheet; /* rgb NULL: none is wanted */
     uint32_t seen;
@@ -59,7 +62,10 @@ static int open_npy(struct preview *p, struct rs_error *err)
         return RS_OK;
     char header[RS_NPY_HEADER_MAX];
     size_t length = rs__npy_header((uint64_t[4]){p->count, 3, p->size, p->size}, header);
-    p->npy = fopen(p->npy_path, "wb");
+    if ((size_t)snprintf(p->npy_beside, sizeof p->npy_beside, "%s.%ld.partial", p->npy_path,
+                         (long)getpid()) >= sizeof p->npy_beside)
+        return rs_error_set(err, RS_E_LIMIT, "the path %.200s… is too long", p->npy_path);
+    p->npy = fopen(p->npy_beside, "wbe");
     if (!p->npy)
         return rs_error_set_errno(err, errno, "%s can't be opened for writing", p->npy_path);
     if (fwrite(header, 1, length, p->npy) != length)
@@ -67,15 +73,17 @@ static int open_npy(struct preview *p, struct rs_error *err)
     return RS_OK;
 }
 
-/* Half a tensor looks like a whole one to no reader, so a failed file goes away. */
+/* Only a whole tensor gets its name. */
 static int close_npy(struct preview *p, int code, struct rs_error *err)
 {
     if (!p->npy)
         return code;
     if (fclose(p->npy) != 0 && code == RS_OK)
         code = rs_error_set_errno(err, errno, "%s can't be written", p->npy_path);
+    if (code == RS_OK && rename(p->npy_beside, p->npy_path) != 0)
+        code = rs_error_set_errno(err, errno, "%s can't be written", p->npy_path);
     if (code < 0)
-        (void)unlink(p->npy_path);
+        (void)unlink(p->npy_beside);
     return code;
 }
 
