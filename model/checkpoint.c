@@ -167,7 +167,8 @@ static int load_items(const struct rs__tensor_reader *file, const struct list *l
         if (!list->items[i].optimizer || with_optimizer)
             RS_TRY(check_item(file, &list->items[i], err));
     RS_TRY(check_unknown(file, list, err));
-    return read_items(file, list, with_optimizer, err);
+    RS_TRY(read_items(file, list, with_optimizer, err));
+    return rs__tensor_check_unchanged(file, err);
 }
 
 int rs_checkpoint_load(const char *path, struct rs_state *state, int with_optimizer, struct rs_error *err)

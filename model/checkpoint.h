@@ -28,8 +28,8 @@ int rs_checkpoint_save(const char *path, const struct rs_state *state, int with_
  * nothing unknown but the optimizer's. with_optimizer: that must be there too. Without it moments and steps
  * stay as they are. Errors name file and tensor: RS_E_NOT_FOUND, RS_E_SHAPE (both shapes; or an unknown
  * tensor), RS_E_UNSUPPORTED (another dtype), RS_E_CORRUPT, RS_E_LIMIT, RS_E_PERMISSION, RS_E_IO. A file that
- * doesn't fit changes nothing; one that fails while its data is read (RS_E_IO, a negative counter) may have
- * changed part of the state. */
+ * doesn't fit changes nothing; one that fails while its data is read (RS_E_IO, a negative counter, a file
+ * that is written to) may have changed part of the state. */
 int rs_checkpoint_load(const char *path, struct rs_state *state, int with_optimizer, struct rs_error *err);
 /* Copies the metadata value of key to a new string that the caller frees with free(); NULL in *value when
  * there is none. */

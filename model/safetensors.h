@@ -14,6 +14,7 @@
 #include "checkpoint.h"
 #include "errors.h"
 #include <stdint.h>
+#include <sys/stat.h>
 
 #define RS__RANK_MAX 8
 
@@ -34,6 +35,7 @@ struct rs__tensor_reader {
     struct rs__tensor_entry *entries; /* sorted by name */
     int32_t count;
     int64_t data_start, data_size;
+    struct stat opened; /* the file then */
 };
 
 /* Errors: RS_E_NOT_FOUND, RS_E_PERMISSION, RS_E_IO; RS_E_CORRUPT with path and offset or tensor;
@@ -45,6 +47,8 @@ const struct rs__tensor_entry *rs__tensor_find(const struct rs__tensor_reader *r
 /* The entry's bytes, end - begin of them, into to. Errors: RS_E_IO, RS_E_CORRUPT when the file has shrunk. */
 int rs__tensor_read(const struct rs__tensor_reader *reader, const struct rs__tensor_entry *entry, void *to,
                     struct rs_error *err);
+/* After what was read: RS_E_CORRUPT with both sizes when the file was written to since it was opened. */
+int rs__tensor_check_unchanged(const struct rs__tensor_reader *reader, struct rs_error *err);
 /* A string of "__metadata__", or NULL; lives as long as the reader. */
 const char *rs__tensor_metadata(const struct rs__tensor_reader *reader, const char *key);
 struct rs__shown_name { /* a name out of a file for a message: cut, without control characters */

@@ -18,7 +18,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__,
@@ -268,6 +267,7 @@ int rs__tensor_open(struct rs__tensor_reader *r, const char *path, struct rs_err
         return rs_error_set_errno(err, errno, "%s: can't be examined", path);
     if (!S_ISREG(info.st_mode))
         return rs_error_set(err, RS_E_UNSUPPORTED, "%s: not a regular file; name a .safetensors file", path);
+    r->opened = info;
     RS_TRY(read_header(r, (int64_t)info.st_size, err));
     RS_TRY(parse_entries(r, err));
     return check_entries(r, err);
@@ -292,6 +292,20 @@ int rs__tensor_read(const struct rs__tensor_reader *r, const struct rs__tensor_e
                     struct rs_error *err)
 {
     return read_at(r->file, r->path, to, entry->end - entry->begin, r->data_start + entry->begin, err);
+}
+
+int rs__tensor_check_unchanged(const struct rs__tensor_reader *r, struct rs_error *err)
+{
+    struct stat info;
+    if (fstat(r->file, &info) < 0)
+        return rs_error_set_errno(err, errno, "%s: can't be examined", r->path);
+    if (info.st_size == r->opened.st_size && info.st_mtim.tv_sec == r->opened.st_mtim.tv_sec &&
+        info.st_mtim.tv_nsec == r->opened.st_mtim.tv_nsec)
+        return 0;
+    return rs_error_set(err, RS_E_CORRUPT,
+                        "%s: was written to while it was read (%lld bytes then, %lld now); try again when "
+                        "it is whole",
+                        r->path, (long long)r->opened.st_size, (long long)info.st_size);
 }
 
 const char *rs__tensor_metadata(const struct rs__tensor_reader *r, const char *key)

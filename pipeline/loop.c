@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #define WATCHERS_MAX 8
 /* A read is done in pieces of at most this size: a stopped run waits for one piece, not for a whole file. */
@@ -268,12 +269,26 @@ static void set_short_error(struct rs_file_read *read)
                      read->path, end, first, last);
 }
 
+static void set_grown_error(struct rs_file_read *read)
+{
+    unsigned long long end = read->offset + read->length, size = end + 1;
+    struct stat info;
+    if (fstat(read->file, &info) == 0)
+        size = (unsigned long long)info.st_size;
+    read->code = rs_error_set(&read->error, RS_E_CORRUPT,
+                              "%s: has %llu bytes, %llu were expected; the file has become longer, or was "
+                              "indexed as another",
+                              read->path, size, end);
+}
+
 static void on_piece(uv_fs_t *request)
 {
     struct rs_file_read *read = request->data;
     ssize_t n = request->result;
     uv_fs_req_cleanup(request);
-    if (n > 0)
+    if (n > 0 && (size_t)n > read->length - read->got)
+        set_grown_error(read);
+    else if (n > 0)
         read->got += (size_t)n;
     else if (n == 0)
         set_short_error(read);
@@ -292,11 +307,14 @@ static void read_piece(struct rs_file_read *read)
         close_file(read);
         return;
     }
-    /* libuv copies the description of the buffer */
-    uv_buf_t piece =
-        uv_buf_init((char *)read->data + read->got, (unsigned)(left < PIECE_MAX ? left : PIECE_MAX));
+    /* libuv copies the description of the buffers; asking for one byte more costs nothing, looking at the
+     * size would cost a turn of libuv's pool */
+    uv_buf_t pieces[2] = {
+        uv_buf_init((char *)read->data + read->got, (unsigned)(left < PIECE_MAX ? left : PIECE_MAX)),
+        uv_buf_init(&read->beyond, 1)};
+    unsigned count = read->to_end && left <= PIECE_MAX ? 2 : 1;
     read->request.data = read;
-    int code = uv_fs_read(&read->loop->uv, &read->request, read->file, &piece, 1,
+    int code = uv_fs_read(&read->loop->uv, &read->request, read->file, pieces, count,
                           (int64_t)(read->offset + read->got), on_piece);
     if (code < 0) {
         set_read_error(read, code, "read");

@@ -44,9 +44,10 @@ struct rs_file_read {
     const char *path;
     uint64_t offset;
     size_t length;
-    void *data; /* at least length bytes */
+    void *data;  /* at least length bytes */
+    bool to_end; /* the file ends there, too: one that has become longer is an error */
     /* called once, on the loop; code is 0 or an error with file and offset in error->message
-     * (RS_E_CORRUPT when the file is shorter than it was) */
+     * (RS_E_CORRUPT when the file is shorter than it was, or longer and to_end) */
     void (*done)(struct rs_file_read *read, int code, const struct rs_error *error);
     void *arg;
     /* owned by the loop while in flight */
@@ -55,6 +56,7 @@ struct rs_file_read {
     uv_fs_t request;
     int file;
     size_t got;
+    char beyond; /* the byte after the end, which isn't there */
     int code;
     struct rs_error error;
 };

@@ -123,6 +123,7 @@ static void start_reads(struct rs_read *r, struct rs_slot *slot)
         read->path = ref->path;
         read->offset = ref->offset;
         read->length = (size_t)ref->length;
+        read->to_end = ref->offset + ref->length == rs_source_file_size(r->o.sources[slot->phase], ref->file);
         read->done = sample_read;
         read->arg = slot;
         reads_began(r);

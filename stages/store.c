@@ -106,6 +106,7 @@ int rs_store_load(struct rs_store *s, struct rs_loop *loop,
             read->offset = at;
             read->length = (size_t)(size - at < RS_STORE_PIECE ? size - at : RS_STORE_PIECE);
             read->data = s->arena + s->offsets[i] + at;
+            read->to_end = at + read->length == size;
             read->done = piece_done;
             read->arg = s;
             rs_loop_read(loop, read);

@@ -120,9 +120,15 @@ static int read_file(struct predictor *p, const char *path, size_t *length, stru
     if (code == RS_OK)
         code = rs_buffer_reserve(&p->bytes, (size_t)about.st_size + 1, err);
     if (code == RS_OK) {
-        *length = fread(p->bytes.data, 1, (size_t)about.st_size, file);
+        *length = fread(p->bytes.data, 1, (size_t)about.st_size + 1, file);
         if (ferror(file))
             code = rs_error_set_errno(err, errno, "%s can't be read", path);
+        else if (*length != (size_t)about.st_size)
+            code = rs_error_set(err, RS_E_CORRUPT,
+                                "%s had %lld bytes when it was opened, and %s%zu when it was read; it has "
+                                "changed, try again",
+                                path, (long long)about.st_size,
+                                *length > (size_t)about.st_size ? "at least " : "", *length);
     }
     (void)fclose(file);
     return code;

@@ -145,11 +145,11 @@ static void test_interrupts_are_counted(void **state)
     assert_int_equal(f->last_interrupt, 2);
 }
 
-/* Runs one read to its end. */
-static int read_one(struct fixture *f, const char *path, uint64_t offset, size_t length, void *data)
+/* Runs a read to its end; path, offset, length, data and to_end are set. */
+static int run_read(struct fixture *f, struct rs_file_read read)
 {
-    struct rs_file_read read = {
-        .path = path, .offset = offset, .length = length, .data = data, .done = on_read, .arg = f};
+    read.done = on_read;
+    read.arg = f;
     f->calls = 0;
     f->want = 1;
     rs_loop_read(f->loop, &read);
@@ -159,6 +159,11 @@ static int read_one(struct fixture *f, const char *path, uint64_t offset, size_t
     assert_int_equal(f->calls, 1);
     assert_int_equal(rs_loop_reads(f->loop), 0);
     return f->code;
+}
+
+static int read_one(struct fixture *f, const char *path, uint64_t offset, size_t length, void *data)
+{
+    return run_read(f, (struct rs_file_read){.path = path, .offset = offset, .length = length, .data = data});
 }
 
 static void test_read(void **state)
@@ -226,6 +231,29 @@ static void test_file_too_short(void **state)
     assert_int_equal(f->error.code, RS_E_CORRUPT);
     assert_memory_equal(got, "456789", 6);
     assert_int_equal(read_one(f, f->path, 50, 1, got), RS_E_CORRUPT); /* begins beyond the end */
+}
+
+/* A read that goes to the file's end finds that the file has grown, and writes nothing behind its place. */
+static void test_file_too_long(void **state)
+{
+    struct fixture *f = *state;
+    char got[12], wanted[256];
+    struct rs_file_read read = {.path = f->path, .offset = 4, .length = 6, .data = got, .to_end = true};
+    memset(got, '-', sizeof got);
+    write_file(f->path, "0123456789", 10);
+    assert_int_equal(run_read(f, read), 0);
+    assert_memory_equal(got, "456789------", 12);
+    write_file(f->path, "0123456789ABC", 13);
+    assert_int_equal(run_read(f, read), RS_E_CORRUPT);
+    snprintf(wanted, sizeof wanted, "%s: has 13 bytes, 10 were expected", f->path);
+    assert_non_null(strstr(f->error.message, wanted));
+    assert_memory_equal(got, "456789------", 12);
+    read.to_end = false;
+    assert_int_equal(run_read(f, read), 0);
+    write_file(f->path, "01234567", 8);
+    read.to_end = true;
+    assert_int_equal(run_read(f, read), RS_E_CORRUPT);
+    assert_non_null(strstr(f->error.message, "ends at byte 8"));
 }
 
 static void test_file_missing(void **state)
@@ -312,6 +340,7 @@ int main(void)
         LOOP_TEST(test_read_in_pieces),
         LOOP_TEST(test_many_reads),
         LOOP_TEST(test_file_too_short),
+        LOOP_TEST(test_file_too_long),
         LOOP_TEST(test_file_missing),
         LOOP_TEST(test_not_a_file),
         LOOP_TEST(test_no_permission),
