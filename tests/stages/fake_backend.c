@@ -68,6 +68,7 @@ struct rs_plan {
     uint64_t uploads; /* since the trace began */
     struct rs_device_record records[RECORDS];
     uint32_t record_count, lost;
+    struct rs_error failure; /* of a queued step */
 };
 
 static int may_fail(struct rs_plan *p, enum fake_call call, struct rs_error *err)
@@ -93,9 +94,8 @@ static int fake_probe(uint32_t ordinal, struct rs_device_info *info, struct rs_e
 static int fake_open(struct rs_device **out, const struct rs_device_options *options, struct rs_error *err)
 {
     (void)options;
-    (void)err;
     *out = rs_calloc(1, sizeof **out);
-    return 0;
+    return *out ? 0 : rs_error_set(err, RS_E_NOMEM, "out of memory for a fake device");
 }
 
 static void fake_close(struct rs_device *device)
@@ -115,12 +115,42 @@ static void fake_host_free(struct rs_device *device, void *block)
     rs_free(block);
 }
 
+static void fake_destroy(struct rs_plan *p)
+{
+    memcpy(script->weights, p->weights, sizeof script->weights);
+    for (uint32_t i = 0; i < SLOTS; i++) {
+        rs_free(p->slots[i].tensor);
+        rs_free(p->slots[i].labels);
+    }
+    rs_resizer_destroy(p->resizer);
+    rs_free(p->resized);
+    rs_free(p->tensor);
+    rs_free(p);
+}
+
+static int reserve(struct rs_plan *p, struct rs_error *err)
+{
+    p->resized = rs_alloc(p->floats);
+    p->tensor = rs_alloc(p->floats * p->capacity * sizeof(float));
+    bool there = p->resized && p->tensor;
+    for (uint32_t i = 0; i < SLOTS; i++) {
+        p->slots[i].tensor = rs_alloc(p->sample_bytes * p->capacity);
+        p->slots[i].labels = rs_calloc(p->capacity, sizeof(int32_t));
+        there = there && p->slots[i].tensor && p->slots[i].labels;
+    }
+    if (!there)
+        return rs_error_set(err, RS_E_NOMEM, "out of memory for the fake device's batches");
+    return p->pixels.height ? rs_resizer_create(&p->resizer, err) : 0;
+}
+
 static int fake_compile(struct rs_device *device, const struct rs_graph *graph,
                         const struct rs_plan_options *o, struct rs_plan **out, struct rs_error *err)
 {
     (void)device;
     struct rs_shape in = graph->nodes[0].out;
     struct rs_plan *p = rs_calloc(1, sizeof *p);
+    if (!p)
+        return rs_error_set(err, RS_E_NOMEM, "out of memory for a fake plan");
     p->pixels = o->pixels;
     p->side = (uint32_t)in.h;
     p->floats = (size_t)in.c * (size_t)in.h * (size_t)in.w;
@@ -133,29 +163,13 @@ static int fake_compile(struct rs_device *device, const struct rs_graph *graph,
         p->capacity = o->eval_batches[i] > p->capacity ? o->eval_batches[i] : p->capacity;
     }
     rs_random_init(&p->random, script->seed, 0, 0);
-    for (uint32_t i = 0; i < SLOTS; i++) {
-        p->slots[i].tensor = rs_alloc(p->sample_bytes * p->capacity);
-        p->slots[i].labels = rs_calloc(p->capacity, sizeof(int32_t));
+    int code = reserve(p, err);
+    if (code < 0) {
+        fake_destroy(p);
+        return code;
     }
-    if (o->pixels.height)
-        RS_TRY(rs_resizer_create(&p->resizer, err));
-    p->resized = rs_alloc(p->floats);
-    p->tensor = rs_alloc(p->floats * p->capacity * sizeof(float));
     *out = p;
     return 0;
-}
-
-static void fake_destroy(struct rs_plan *p)
-{
-    memcpy(script->weights, p->weights, sizeof script->weights);
-    for (uint32_t i = 0; i < SLOTS; i++) {
-        rs_free(p->slots[i].tensor);
-        rs_free(p->slots[i].labels);
-    }
-    rs_resizer_destroy(p->resizer);
-    rs_free(p->resized);
-    rs_free(p->tensor);
-    rs_free(p);
 }
 
 static enum rs_element fake_element(const struct rs_plan *p)
@@ -205,19 +219,18 @@ static uint64_t hash_batch(const struct rs_plan *p, const struct rs_batch_input 
 }
 
 /* Pixels become the tensor that the host would have made of them. */
-static void preprocess(struct rs_plan *p, struct rs_batch_input *in)
+static int preprocess(struct rs_plan *p, struct rs_batch_input *in, struct rs_error *err)
 {
-    struct rs_error err;
     if (!p->pixels.height)
-        return;
+        return 0;
     for (uint32_t i = 0; i < in->count; i++) {
         const uint8_t *sample = (const uint8_t *)in->tensor + p->sample_bytes * i;
         struct rs_resize_source source = {sample, p->pixels.width, p->pixels.height, p->pixels.planar};
-        int code = rs_resizer_run(p->resizer, &source, p->side, p->side, p->resized, &err);
-        RS_ASSERT(code == 0);
+        RS_TRY(rs_resizer_run(p->resizer, &source, p->side, p->side, p->resized, err));
         rs_normalize_f32(p->resized, p->tensor + p->floats * i, p->floats);
     }
     in->tensor = p->tensor;
+    return 0;
 }
 
 static void compute(struct rs_plan *p, const struct rs_batch_input *in, bool train, float lr,
@@ -285,9 +298,10 @@ static void tick(struct rs_plan *p)
         return;
     struct rs_batch_input in = {.tensor = s->tensor, .labels = s->labels, .count = s->input.count};
     uint64_t began = rs_now_ns();
-    preprocess(p, &in);
+    int code = preprocess(p, &in, &p->failure);
     uint64_t between = rs_now_ns();
-    compute(p, &in, q->train, q->lr, &q->result);
+    if (code == 0)
+        compute(p, &in, q->train, q->lr, &q->result);
     record(p, &(struct rs_device_record){"input", began, between, false, RS_CAUSE_STEP, p->executed});
     record(p, &(struct rs_device_record){"step", between, rs_now_ns(), false, RS_CAUSE_STEP, p->executed});
     record(p, &(struct rs_device_record){"copy to host", rs_now_ns(), rs_now_ns(), true, RS_CAUSE_STEP,
@@ -353,6 +367,10 @@ static int stream_result(struct rs_plan *p, uint64_t ticket, struct rs_step_resu
     RS_TRY(may_fail(p, FAKE_RESULT, err));
     RS_ASSERT(ticket == p->taken);
     tick(p);
+    if (p->failure.code) {
+        *err = p->failure;
+        return p->failure.code;
+    }
     if (ticket >= p->executed)
         return RS_AGAIN;
     *result = p->queue[ticket % QUEUE].result;
