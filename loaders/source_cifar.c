@@ -172,7 +172,7 @@ static int number_classes(struct rs_source *source, int32_t classes, struct rs_e
     return 0;
 }
 
-static int add_class_lines(struct rs_source *source, FILE *file, struct rs_error *err)
+static int add_class_lines(struct rs_source *source, FILE *file, const char *path, struct rs_error *err)
 {
     char *line = NULL;
     size_t room = 0;
@@ -182,6 +182,8 @@ static int add_class_lines(struct rs_source *source, FILE *file, struct rs_error
         if (line[0] != '\0') /* the official file ends with an empty line */
             code = rs__source_add_class(source, line, err);
     }
+    if (code == 0 && !feof(file)) /* a read that failed, or no memory for a line */
+        code = rs_error_set_errno(err, errno, "%s: can't read the classes' names", path);
     free(line);
     return code;
 }
@@ -197,9 +199,7 @@ static int add_classes(struct rs_source *source, const struct layout *layout, co
         return number_classes(source, layout->classes, err);
     if (!file)
         return rs_error_set_errno(err, errno, "%s: can't read the classes' names", path);
-    int code = add_class_lines(source, file, err);
-    if (code == 0 && ferror(file))
-        code = rs_error_set(err, RS_E_IO, "%s: can't read the classes' names", path);
+    int code = add_class_lines(source, file, path, err);
     fclose(file);
     RS_TRY(code);
     if (source->class_count > 256)

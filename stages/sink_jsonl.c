@@ -117,9 +117,24 @@ static void jsonl_destroy(void *self)
 const struct rs_metrics_sink_ops rs_sink_jsonl = {"jsonl", jsonl_batch, jsonl_epoch, jsonl_tick,
                                                   jsonl_destroy};
 
-static bool keeps_line(const char *line, uint64_t steps, uint32_t epoch)
+/* JSON has no control characters but white space; the parser takes all of them for that. */
+static bool has_control(const char *line, size_t length)
 {
-    cJSON *json = cJSON_Parse(line);
+    for (size_t i = 0; i < length; i++)
+        if ((unsigned char)line[i] < ' ' && line[i] != '\t' && line[i] != '\r' && line[i] != '\n')
+            return true;
+    return false;
+}
+
+/* 1 or 0; or RS_E_NOMEM. */
+static int keeps_line(const char *line, size_t length, uint64_t steps, uint32_t epoch)
+{
+    if (has_control(line, length))
+        return 0;
+    errno = 0;
+    cJSON *json = cJSON_ParseWithOpts(line, NULL, true);
+    if (!json && errno == ENOMEM)
+        return RS_E_NOMEM;
     const cJSON *event = cJSON_GetObjectItemCaseSensitive(json, "event");
     const cJSON *step = cJSON_GetObjectItemCaseSensitive(json, "step");
     const cJSON *of = cJSON_GetObjectItemCaseSensitive(json, "epoch");
@@ -132,12 +147,34 @@ static bool keeps_line(const char *line, uint64_t steps, uint32_t epoch)
     return keep;
 }
 
-/* A line that was cut off before its end gets one, so that the next line begins on its own. */
-static int copy_line(struct rs_replacement *to, const char *line, struct rs_error *err)
+/* A line that was cut off just before its end gets one, so that the next line begins on its own. */
+static int copy_line(struct rs_replacement *to, const char *line, size_t length, struct rs_error *err)
 {
-    size_t length = strlen(line);
     RS_TRY(rs_file_replace_write(to, line, length, err));
     return line[length - 1] == '\n' ? 0 : rs_file_replace_write(to, "\n", 1, err);
+}
+
+/* The lines that stay; all lines are read, or it is an error. */
+static int copy_lines(FILE *from, struct rs_replacement *to, uint64_t steps, uint32_t epoch,
+                      struct rs_error *err)
+{
+    char *line = NULL;
+    size_t size = 0;
+    ssize_t length;
+    int code = 0;
+    errno = 0;
+    while (code == 0 && (length = getline(&line, &size, from)) > 0) {
+        int keeps = keeps_line(line, (size_t)length, steps, epoch);
+        if (keeps < 0)
+            code = rs_error_set(err, keeps, "%s: out of memory for a line of it", to->path);
+        else if (keeps)
+            code = copy_line(to, line, (size_t)length, err);
+        errno = 0;
+    }
+    if (code == 0 && !feof(from))
+        code = rs_error_set_errno(err, errno, "%s can't be read to its end", to->path);
+    free(line);
+    return code;
 }
 
 int rs_sink_jsonl_rewind(const char *path, uint64_t steps, uint32_t epoch, struct rs_error *err)
@@ -147,18 +184,13 @@ int rs_sink_jsonl_rewind(const char *path, uint64_t steps, uint32_t epoch, struc
     if (!from)
         return errno == ENOENT ? 0 : rs_error_set_errno(err, errno, "%s can't be read", path);
     int code = rs_file_replace_begin(&to, path, err);
-    char *line = NULL;
-    size_t size = 0;
-    errno = 0;
-    while (code == 0 && getline(&line, &size, from) > 0)
-        if (keeps_line(line, steps, epoch))
-            code = copy_line(&to, line, err);
-    /* a file that breaks off must not lose its rest */
-    if (code == 0 && !feof(from)) {
-        code = rs_error_set_errno(err, errno, "%s can't be read to its end", path);
-        rs_file_replace_abandon(&to);
+    if (code == 0) {
+        code = copy_lines(from, &to, steps, epoch, err);
+        if (code == 0)
+            code = rs_file_replace_commit(&to, err);
+        else
+            rs_file_replace_abandon(&to);
     }
-    free(line);
     fclose(from); /* nothing was written to it */
-    return code == 0 ? rs_file_replace_commit(&to, err) : code;
+    return code;
 }

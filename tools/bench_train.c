@@ -265,37 +265,57 @@ static int step_alone(struct comparison *c, bool first, double *average, struct 
     return code;
 }
 
-/* Sums up the step events behind the warm-up that have a full batch. */
-static int read_metrics(const char *path, const struct comparison *c, double *seconds, double *waits,
-                        uint64_t *steps, struct rs_error *err)
+static double number(const cJSON *event, const char *name)
 {
-    const uint64_t batch = c->config->batch_size;
+    return cJSON_GetNumberValue(cJSON_GetObjectItemCaseSensitive(event, name));
+}
+
+/* Sums of step events. */
+struct step_sums {
+    double seconds, waits;
+    uint64_t steps;
+};
+
+/* Adds the line's event if it is a step behind the warm-up that has a full batch. RS_E_NOMEM, or 0. */
+static int add_line(struct step_sums *sums, const char *line, const struct comparison *c)
+{
+    errno = 0;
+    cJSON *event = cJSON_Parse(line);
+    if (!event && errno == ENOMEM)
+        return RS_E_NOMEM;
+    const cJSON *kind = cJSON_GetObjectItemCaseSensitive(event, "event");
+    if (cJSON_IsString(kind) && strcmp(kind->valuestring, "step") == 0 &&
+        number(event, "step") > c->warm_up && number(event, "images") == (double)c->config->batch_size) {
+        sums->seconds += number(event, "seconds");
+        sums->waits += number(event, "data_wait_seconds");
+        sums->steps++;
+    }
+    cJSON_Delete(event);
+    return RS_OK;
+}
+
+static int read_metrics(const char *path, const struct comparison *c, struct step_sums *sums,
+                        struct rs_error *err)
+{
     FILE *file = fopen(path, "r");
     if (!file)
         return rs_error_set_errno(err, errno, "%s can't be opened", path);
     char *line = NULL;
     size_t size = 0;
-    *seconds = *waits = 0;
-    *steps = 0;
-    while (getline(&line, &size, file) >= 0) {
-        cJSON *event = cJSON_Parse(line);
-        const cJSON *kind = cJSON_GetObjectItemCaseSensitive(event, "event");
-        if (cJSON_IsString(kind) && strcmp(kind->valuestring, "step") == 0 &&
-            cJSON_GetNumberValue(cJSON_GetObjectItemCaseSensitive(event, "step")) > c->warm_up &&
-            cJSON_GetNumberValue(cJSON_GetObjectItemCaseSensitive(event, "images")) == (double)batch) {
-            *seconds += cJSON_GetNumberValue(cJSON_GetObjectItemCaseSensitive(event, "seconds"));
-            *waits += cJSON_GetNumberValue(cJSON_GetObjectItemCaseSensitive(event, "data_wait_seconds"));
-            ++*steps;
-        }
-        cJSON_Delete(event);
-    }
+    int code = RS_OK;
+    while (code == RS_OK && getline(&line, &size, file) >= 0)
+        if (add_line(sums, line, c) < 0)
+            code = rs_error_set(err, RS_E_NOMEM, "%s: out of memory for a line of it", path);
+    if (code == RS_OK && !feof(file))
+        code = rs_error_set_errno(err, errno, "%s can't be read", path);
     free(line);
     (void)fclose(file);
-    return *steps ? RS_OK
-                  : rs_error_set(err, RS_E_LIMIT,
-                                 "no full batch after the first %u steps: the data set is too small "
-                                 "for --batch-size %llu",
-                                 c->warm_up, (unsigned long long)batch);
+    if (code == RS_OK && !sums->steps)
+        code = rs_error_set(err, RS_E_LIMIT,
+                            "no full batch after the first %u steps: the data set is too small "
+                            "for --batch-size %llu",
+                            c->warm_up, (unsigned long long)c->config->batch_size);
+    return code;
 }
 
 static int end_to_end(struct comparison *c, const char *out, struct rs_error *err)
@@ -312,14 +332,13 @@ static int end_to_end(struct comparison *c, const char *out, struct rs_error *er
         return rs_error_set(err, RS_E_CANCELLED, "interrupted");
     char path[300];
     (void)snprintf(path, sizeof path, "%s/metrics.jsonl", out);
-    double seconds = 0, waits = 0;
-    uint64_t counted = 0;
-    RS_TRY(read_metrics(path, c, &seconds, &waits, &counted, err));
-    c->run = seconds / (double)counted;
+    struct step_sums sums = {0};
+    RS_TRY(read_metrics(path, c, &sums, err));
+    c->run = sums.seconds / (double)sums.steps;
     (void)printf("End to end: %.2f ms mean of %llu steps, of that %.2f ms (%.1f%%) waiting for data, %.1f "
                  "img/s\n",
-                 c->run * 1e3, (unsigned long long)counted, waits / (double)counted * 1e3,
-                 waits / seconds * 100, (double)c->config->batch_size / c->run);
+                 c->run * 1e3, (unsigned long long)sums.steps, sums.waits / (double)sums.steps * 1e3,
+                 sums.waits / sums.seconds * 100, (double)c->config->batch_size / c->run);
     (void)fflush(stdout);
     return RS_OK;
 }
