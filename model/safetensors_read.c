@@ -98,7 +98,11 @@ static int parse_json(struct rs__tensor_reader *r, const char *json, int64_t siz
         return rs_error_set(err, RS_E_CORRUPT,
                             "%s: the header is nested more than %d deep; not a safetensors file", r->path,
                             DEPTH_MAX);
+    errno = 0;
     r->header = cJSON_ParseWithLengthOpts(json, (size_t)size, &end, 0);
+    if (!r->header && errno == ENOMEM)
+        return rs_error_set(err, RS_E_NOMEM, "%s: out of memory for a header of %lld bytes", r->path,
+                            (long long)size);
     if (!r->header || !cJSON_IsObject(r->header))
         return rs_error_set(err, RS_E_CORRUPT,
                             "%s: the header is no JSON object (byte %lld); not a safetensors file", r->path,

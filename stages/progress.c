@@ -2,6 +2,7 @@
 #include "progress.h"
 
 #include <cjson/cJSON.h>
+#include <errno.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -112,13 +113,14 @@ static bool set_field(struct rs_progress *progress, const struct field *field, d
 char *rs_progress_print(const struct rs_progress *progress)
 {
     cJSON *json = cJSON_CreateObject();
-    for (size_t i = 0; i < FIELD_COUNT; i++) {
+    bool whole = json != NULL;
+    for (size_t i = 0; whole && i < FIELD_COUNT; i++) {
         double value = get_field(progress, &fields[i]);
         char number[32]; /* cJSON's own numbers are only equal to about 16 digits */
         snprintf(number, sizeof number, "%.17g", value);
-        cJSON_AddRawToObject(json, fields[i].name, number);
+        whole = cJSON_AddRawToObject(json, fields[i].name, number) != NULL;
     }
-    char *text = cJSON_PrintUnformatted(json);
+    char *text = whole ? cJSON_PrintUnformatted(json) : NULL;
     cJSON_Delete(json);
     return text;
 }
@@ -127,7 +129,10 @@ int rs_progress_parse(const char *text, const char *path, struct rs_progress *pr
 {
     int code = 0;
     *progress = (struct rs_progress){0};
+    errno = 0;
     cJSON *json = cJSON_Parse(text);
+    if (!json && errno == ENOMEM)
+        return rs_error_set(err, RS_E_NOMEM, "%s: out of memory for the run's progress", path);
     for (size_t i = 0; i < FIELD_COUNT && code == 0; i++) {
         const cJSON *item = cJSON_GetObjectItemCaseSensitive(json, fields[i].name);
         if (!cJSON_IsNumber(item) || !set_field(progress, &fields[i], item->valuedouble))

@@ -7,6 +7,7 @@
 #include "config.h"
 
 #include <cjson/cJSON.h>
+#include <errno.h>
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
@@ -142,8 +143,11 @@ static int merge_option(struct rs_config *config, const cJSON *object, enum rs_o
 
 int rs_config_merge(struct rs_config *config, const char *json, const char *path, struct rs_error *err)
 {
+    errno = 0;
     cJSON *object = cJSON_Parse(json);
     int code = RS_OK;
+    if (!object && errno == ENOMEM)
+        return rs_error_set(err, RS_E_NOMEM, "out of memory while reading the stored options");
     if (!cJSON_IsObject(object))
         code = rs_error_set(err, RS_E_CORRUPT, "%s: the stored options are no JSON object", path);
     for (int id = 0; code == RS_OK && id < RS_OPTIONS; id++) {
