@@ -4,8 +4,9 @@
 
 int rs__dnnl_failed(struct rs_error *err, dnnl_status_t status, const char *what, const char *phase)
 {
-    int code = status == dnnl_out_of_memory ? RS_E_NOMEM : RS_E_BACKEND;
-    return rs_error_set(err, code, "%s, %s: oneDNN answered status %d%s", what, phase, (int)status,
+    if (status == dnnl_out_of_memory)
+        return rs_error_set(err, RS_E_NOMEM, "%s, %s: out of memory", what, phase);
+    return rs_error_set(err, RS_E_BACKEND, "%s, %s: oneDNN answered status %d%s", what, phase, (int)status,
                         status == dnnl_unimplemented ? " (not implemented for this machine)" : "");
 }
 
