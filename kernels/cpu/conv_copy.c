@@ -36,25 +36,29 @@ struct weights_shape {
     dnnl_dim_t out, in, kernel;
 };
 
+/* 1 or 0; or RS_E_NOMEM. */
 static int has_tag(rs__desc desc, const struct weights_shape *s, dnnl_data_type_t type, dnnl_format_tag_t tag)
 {
     const dnnl_dims_t dims = {s->out, s->in, s->kernel, s->kernel};
     rs__desc other;
-    if (rs__desc_create_tag(&other, 4, dims, type, tag) != dnnl_success)
-        return 0;
+    dnnl_status_t status = rs__desc_create_tag(&other, 4, dims, type, tag);
+    if (status != dnnl_success)
+        return status == dnnl_out_of_memory ? RS_E_NOMEM : 0;
     int equal = dnnl_memory_desc_equal(desc, other);
     rs__desc_destroy(other);
     return equal;
 }
 
-/* Fills steps if desc has one of the layouts. */
+/* 1 and steps if desc has one of the layouts, else 0; or RS_E_NOMEM. */
 static int find_steps(struct steps *steps, rs__desc desc, const struct weights_shape *s,
                       dnnl_data_type_t type, const struct known *tags, int count)
 {
     const size_t taps = (size_t)(s->kernel * s->kernel), area = (size_t)TILE * TILE;
     const size_t outs = ((size_t)s->out + TILE - 1) / TILE, ins = ((size_t)s->in + TILE - 1) / TILE;
     for (int i = 0; i < count; i++) {
-        if (!has_tag(desc, s, type, tags[i].tag))
+        int found = has_tag(desc, s, type, tags[i].tag);
+        RS_TRY(found);
+        if (!found)
             continue;
         if (tags[i].tag == dnnl_hwio)
             *steps = (struct steps){TILE, TILE * (size_t)s->out, (size_t)(s->in * s->out), (size_t)s->out};
@@ -67,8 +71,8 @@ static int find_steps(struct steps *steps, rs__desc desc, const struct weights_s
     return 0;
 }
 
-/* The hand-written copy, if it knows all layouts. */
-static struct rs__tile_copy *find_tiles(const struct rs_plan *plan, const struct rs__conv *conv)
+/* Gives the convolution the hand-written copy, if that knows all layouts. */
+static int find_tiles(const struct rs_plan *plan, struct rs__conv *conv, struct rs_error *err)
 {
     const struct rs_node *n = conv->node;
     const int bf16 = plan->element == RS__BF16;
@@ -82,18 +86,20 @@ static struct rs__tile_copy *find_tiles(const struct rs_plan *plan, const struct
         .to_backward = conv->backward_copy && conv->backward_copy != conv->forward_copy,
     };
     int known = find_steps(&t.master, plan->params[n->weight].desc, &s, dnnl_f32, master_tags, 2);
-    if (known && t.to_forward)
+    if (known > 0 && t.to_forward)
         known =
             find_steps(&t.forward, conv->forward, &s, type, bf16 ? forward_bf16_tags : forward_f32_tags, 1);
-    if (known && t.to_backward)
+    if (known > 0 && t.to_backward)
         known = find_steps(&t.backward, conv->backward, &s, type,
                            bf16 ? backward_bf16_tags : backward_f32_tags, 2);
-    if (!known)
-        return NULL;
-    struct rs__tile_copy *copy = rs_alloc(sizeof(*copy));
-    if (copy)
-        *copy = t;
-    return copy;
+    if (known == 0)
+        return 0;
+    if (known > 0)
+        conv->tiles = rs_alloc(sizeof(*conv->tiles));
+    if (!conv->tiles)
+        return rs_error_set(err, RS_E_NOMEM, "%s: out of memory for copies of its weights", n->name);
+    *conv->tiles = t;
+    return 0;
 }
 
 /* The library's copy into *block. */
@@ -133,7 +139,7 @@ int rs__conv_copy_prepare(struct rs_plan *plan, int32_t node, struct rs_error *e
 
     if (!conv->forward_copy && !conv->backward_copy)
         return 0;
-    conv->tiles = find_tiles(plan, conv);
+    RS_TRY(find_tiles(plan, conv, err));
     if (conv->tiles)
         return 0;
     if (conv->forward_copy)
