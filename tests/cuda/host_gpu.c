@@ -255,7 +255,8 @@ static int call(struct rs__gpu *gpu, void (*run)(const void *args), const void *
     if (c->count == c->capacity) {
         const uint32_t capacity = c->capacity ? 2 * c->capacity : 64;
         struct note *notes = rs_calloc(capacity, sizeof(*notes));
-        RS_ASSERT(notes);
+        if (!notes)
+            return rs_error_set(err, RS_E_NOMEM, "no memory for the notes of a capture");
         if (c->count > 0)
             memcpy(notes, c->notes, c->count * sizeof(*notes));
         rs_free(c->notes);
@@ -263,7 +264,8 @@ static int call(struct rs__gpu *gpu, void (*run)(const void *args), const void *
         c->capacity = capacity;
     }
     void *copy = rs_alloc(size);
-    RS_ASSERT(copy);
+    if (!copy)
+        return rs_error_set(err, RS_E_NOMEM, "no memory for a note of a capture");
     memcpy(copy, args, size);
     c->notes[c->count++] = (struct note){run, copy};
     return 0;
@@ -304,7 +306,7 @@ int rs__conv_create(struct rs__conv **out, struct rs__gpu *gpu, const char *name
                     struct rs_error *err)
 {
     struct rs__conv *conv = rs_calloc(1, sizeof(*conv));
-    *out = conv;
+    *out = NULL;
     rs_host_wishes.math = math;
     if (!conv)
         return rs_error_set(err, RS_E_NOMEM, "no memory");
@@ -312,8 +314,12 @@ int rs__conv_create(struct rs__conv **out, struct rs__gpu *gpu, const char *name
     snprintf(conv->layer, sizeof(conv->layer), "%s", name);
     for (int i = 0; i < 3; i++) {
         conv->copy[i] = rs_calloc(elements(shape, i), sizeof(float));
-        RS_ASSERT(conv->copy[i]);
+        if (!conv->copy[i]) {
+            rs__conv_destroy(conv);
+            return rs_error_set(err, RS_E_NOMEM, "no memory for the copies of a convolution");
+        }
     }
+    *out = conv;
     return 0;
 }
 
