@@ -12,11 +12,11 @@ struct rs_row *rs_spans_row(struct rs_spans *s, const char *name)
         return NULL;
     RS_ASSERT(s->row_count < RS_ROWS_MAX);
     struct rs_row *row = rs_calloc(1, sizeof *row);
-    if (!row)
-        return NULL;
-    row->records = rs_alloc(RS_ROW_RECORDS * sizeof *row->records);
-    if (!row->records) {
+    if (row)
+        row->records = rs_alloc(RS_ROW_RECORDS * sizeof *row->records);
+    if (!row || !row->records) {
         rs_free(row);
+        rs__spans_lack(s);
         return NULL;
     }
     snprintf(row->name, sizeof row->name, "%s", name);

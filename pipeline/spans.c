@@ -74,6 +74,13 @@ uint32_t rs_spans_name(struct rs_spans *s, const char *text)
     return number;
 }
 
+void rs__spans_lack(struct rs_spans *s)
+{
+    pthread_mutex_lock(&s->mutex);
+    s->untraced++;
+    pthread_mutex_unlock(&s->mutex);
+}
+
 struct rs_lane *rs_spans_lane(struct rs_spans *s, const char *thread_name)
 {
     if (!s)
@@ -84,6 +91,7 @@ struct rs_lane *rs_spans_lane(struct rs_spans *s, const char *thread_name)
         lane->events = rs_alloc(RS_LANE_EVENTS * sizeof *lane->events);
     if (!lane || (s->traced && !lane->events)) {
         rs_free(lane);
+        rs__spans_lack(s);
         return NULL;
     }
     lane->spans = s;
@@ -197,7 +205,7 @@ void rs_lane_phase_end(struct rs_lane *lane)
 
 uint64_t rs_spans_dropped(const struct rs_spans *s)
 {
-    uint64_t dropped = 0;
+    uint64_t dropped = s ? s->untraced : 0;
     for (uint32_t i = 0; s && i < s->lane_count; i++)
         dropped += s->lanes[i]->dropped;
     for (uint32_t i = 0; s && i < s->row_count; i++)

@@ -33,7 +33,7 @@ void rs_spans_destroy(struct rs_spans *spans);
  * backslashes, under 48 bytes. At most RS_SPAN_NAMES_MAX. @thread any */
 uint32_t rs_spans_name(struct rs_spans *spans, const char *text);
 /* The calling thread's lane, named for NVTX and, cut to 15 bytes, for the trace; characters as in a name.
- * NULL without memory: then it isn't traced. @thread any */
+ * NULL without memory: then it isn't traced, and counts as one that found no room. @thread any */
 struct rs_lane *rs_spans_lane(struct rs_spans *spans, const char *thread_name);
 
 void rs_lane_begin(struct rs_lane *lane, uint32_t name, uint64_t batch);
@@ -56,7 +56,9 @@ void rs_lane_phase_end(struct rs_lane *lane);
 /* Writes the trace, beside and renamed (not synced: it is for people); after all threads with lanes have
  * ended. Errors name path. NULL spans: no file. */
 int rs_spans_write(struct rs_spans *spans, const char *path, struct rs_error *err);
-/* Spans, counters and records that found no room. After rs_spans_write. */
+/* Spans, counters and records that found no room, and lanes and rows that got no memory. After
+ * rs_spans_write.
+ */
 uint64_t rs_spans_dropped(const struct rs_spans *spans);
 
 #endif

@@ -71,9 +71,13 @@ struct rs_spans {
     uint32_t name_count;
     struct rs_lane *lanes[RS_LANES_MAX];
     uint32_t lane_count;
+    uint64_t untraced; /* lanes and rows that got no memory */
     /* main's */
     struct rs_row *rows[RS_ROWS_MAX];
     uint32_t row_count;
 };
+
+/* A lane or a row got no memory. @thread any */
+void rs__spans_lack(struct rs_spans *s);
 
 #endif
