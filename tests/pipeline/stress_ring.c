@@ -145,11 +145,12 @@ static void run_case(const struct test_case *c)
 /* Every mixture of ring size, yielding and counters' start for one kind and number of threads. */
 static void run_mixtures(enum rs_ring_kind kind, uint32_t producers, uint32_t consumers)
 {
-    static const uint32_t capacities[] = {2, 4, 64};
-    static const uint64_t firsts[] = {0, UINT32_MAX - 2000};
+    static const uint32_t capacities[] = {2, 4, 8, 64};
+    /* the last two have the counters wrap, as signed and as unsigned numbers */
+    static const uint64_t firsts[] = {0, INT32_MAX - 2000, (UINT64_C(1) << 33) - 2000};
     static const uint32_t yields[] = {3, 63, UINT32_MAX};
-    for (size_t i = 0; i < 3; i++)
-        for (size_t j = 0; j < 2; j++)
+    for (size_t i = 0; i < 4; i++)
+        for (size_t j = 0; j < 3; j++)
             for (size_t k = 0; k < 3; k++)
                 run_case(
                     &(struct test_case){kind, capacities[i], firsts[j], producers, consumers, yields[k]});
