@@ -74,12 +74,14 @@ static void notify(struct rs_channel *channel)
         channel->notify(channel->notify_arg);
 }
 
-/* True when there are as many values inside as cells. Only one side moves on between the two loads, so a ring
- * that says so was full at the second one. */
+/* True when there are as many values inside as cells. head only grows after tail was read, which makes the
+ * difference smaller, so a ring that says so was full at the first load. The difference is below 0 when
+ * others pushed and popped that much between the two. */
 static bool is_full(const struct rs_ring *ring)
 {
     uint32_t tail = atomic_load_explicit(&ring->tail, memory_order_acquire);
-    return tail - atomic_load_explicit(&ring->head, memory_order_relaxed) > ring->mask;
+    int32_t length = (int32_t)(tail - atomic_load_explicit(&ring->head, memory_order_relaxed));
+    return length > (int32_t)ring->mask;
 }
 
 /* The ring said full. Waits a little for a pop that is half-way; more things than cells is a mistake. */
