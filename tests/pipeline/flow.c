@@ -15,6 +15,13 @@ struct payload {
 
 struct flow;
 
+/* A worker's own: TSan tells if it isn't. */
+struct scratch {
+    uint64_t calls;
+    uint64_t late_number; /* of the last sample that began after the stop, plus 1 */
+    uint32_t late;
+};
+
 struct stage_self {
     struct flow *flow;
     uint32_t number;
@@ -30,13 +37,16 @@ struct flow {
     struct rs_stage stages[FLOW_STAGES_MAX];
     struct stage_self selves[FLOW_STAGES_MAX];
     struct payload payloads[RS_SLOTS_MAX];
-    atomic_uint scratches; /* pairs with itself */
-    atomic_uint wrong;     /* pairs with itself */
+    atomic_uint scratches;      /* pairs with itself */
+    atomic_uint wrong;          /* pairs with itself */
+    atomic_uint_fast64_t calls; /* pairs with itself */
+    atomic_bool over;           /* pairs with itself */
 
     /* shared, protected by mutex */
     pthread_mutex_t mutex;
     char thread_name[16];
     int niceness;
+    uint32_t late, late_most;
 };
 
 static void note_thread(struct flow *flow)
@@ -48,6 +58,22 @@ static void note_thread(struct flow *flow)
     pthread_mutex_unlock(&flow->mutex);
 }
 
+static void note_call(struct flow *flow, struct scratch *scratch, uint64_t number)
+{
+    scratch->calls++;
+    atomic_fetch_add_explicit(&flow->calls, 1, memory_order_relaxed);
+    if (rs_run_stopped(flow->run) && scratch->late_number != number + 1) {
+        scratch->late_number = number + 1;
+        scratch->late++;
+    }
+}
+
+static bool is_bad(const struct flow_options *o, uint32_t stage, uint64_t number)
+{
+    return o->fail_code && stage == o->fail_stage &&
+           (number == o->fail_at || (o->fail_from_there && number > o->fail_at));
+}
+
 static int sample(void *arg, void *scratch, struct rs_slot *slot, uint32_t i, struct rs_error *err)
 {
     struct stage_self *self = arg;
@@ -55,13 +81,15 @@ static int sample(void *arg, void *scratch, struct rs_slot *slot, uint32_t i, st
     const struct flow_options *o = flow->o;
     struct payload *p = slot->payload;
     uint64_t number = (slot->seq - o->first_seq) * o->samples + i;
-    ++*(uint64_t *)scratch; /* a worker's own: TSan tells if it isn't */
+    note_call(flow, scratch, number);
     if (p->stage_of[i] != self->number || p->number_of[i] != number)
         atomic_fetch_add_explicit(&flow->wrong, 1, memory_order_relaxed);
     p->stage_of[i]++;
     if (i == 0)
         note_thread(flow);
-    if (o->fail_code && self->number == o->fail_stage && number == o->fail_at) {
+    if (o->yields)
+        sched_yield();
+    if (is_bad(o, self->number, number)) {
         if (o->fail_code != RS_E_CANCELLED)
             return rs_error_set(err, o->fail_code, "sample %llu is bad", (unsigned long long)number);
         rs_run_cancel(flow->run);
@@ -78,13 +106,18 @@ static int scratch_create(void *arg, void **scratch, struct rs_error *err)
     if (flow->o->scratch_fails)
         return rs_error_set(err, RS_E_NOMEM, "no scratch");
     atomic_fetch_add_explicit(&flow->scratches, 1, memory_order_relaxed);
-    *scratch = calloc(1, sizeof(uint64_t));
+    *scratch = calloc(1, sizeof(struct scratch));
     return 0;
 }
 
 static void scratch_destroy(void *arg, void *scratch)
 {
     struct flow *flow = arg;
+    uint32_t late = ((struct scratch *)scratch)->late;
+    pthread_mutex_lock(&flow->mutex);
+    flow->late += late;
+    flow->late_most = late > flow->late_most ? late : flow->late_most;
+    pthread_mutex_unlock(&flow->mutex);
     free(scratch);
     atomic_fetch_sub_explicit(&flow->scratches, 1, memory_order_relaxed);
 }
@@ -127,6 +160,23 @@ static void *feed(void *arg)
     return NULL;
 }
 
+static void *stop_from_outside(void *arg)
+{
+    struct flow *flow = arg;
+    struct rs_error cause;
+    while (atomic_load_explicit(&flow->calls, memory_order_relaxed) < flow->o->outside_at) {
+        if (atomic_load_explicit(&flow->over, memory_order_relaxed))
+            return NULL;
+        sched_yield();
+    }
+    rs_error_set(&cause, RS_E_IO, "stopped from outside");
+    if (flow->o->outside_fails)
+        rs_run_fail(flow->run, "outside", &cause);
+    else
+        rs_run_cancel(flow->run);
+    return NULL;
+}
+
 static void take_all(struct flow *flow, struct flow_result *result)
 {
     uint32_t value;
@@ -143,6 +193,27 @@ static void take_all(struct flow *flow, struct flow_result *result)
             result->wrong += p->stage_of[i] != flow->o->stages;
         rs_pool_give_back(flow->slots, slot);
     }
+    rs_run_error(flow->run, &result->first_error);
+}
+
+/* After all threads: a slot is on the free list, or ready (some behind a number that never came), or a chunk
+ * of it isn't done. */
+static void count_slots(struct flow *flow, struct flow_result *result)
+{
+    uint32_t last = flow->o->pools - 1, index, seen[RS_SLOTS_MAX] = {0};
+    struct rs_slot *slot;
+    while (rs_pool_try_take(flow->slots, &slot) == 0)
+        seen[slot->index]++;
+    while (rs_channel_try_pop(flow->ready, &index) == 0)
+        if (index != RS_TOKEN_END)
+            seen[index]++;
+    uint32_t behind_a_gap = rs_channel_length(flow->ready), finished = 0;
+    for (uint32_t i = 0; i < flow->o->slots; i++) {
+        bool unfinished = atomic_load(&rs_pool_slot(flow->slots, i)->pending[last]) > 0;
+        result->slots_twice += seen[i] > 1 || (seen[i] && unfinished);
+        finished += !seen[i] && !unfinished;
+    }
+    result->slots_lost = finished - behind_a_gap;
 }
 
 static int set_up_pool(struct flow *flow, uint32_t i)
@@ -208,6 +279,29 @@ static void read_figures(struct flow *flow, struct flow_result *result)
     }
 }
 
+static void run_to_the_end(struct flow *flow, pthread_t feeder, struct flow_result *result)
+{
+    pthread_t outsider;
+    bool watched = flow->o->outside_at && pthread_create(&outsider, NULL, stop_from_outside, flow) == 0;
+    take_all(flow, result);
+    atomic_store_explicit(&flow->over, true, memory_order_relaxed);
+    pthread_join(feeder, NULL);
+    for (uint32_t i = 0; i < flow->o->pools; i++)
+        rs_worker_pool_join(flow->pools[i]);
+    if (watched)
+        pthread_join(outsider, NULL);
+    result->code = rs_run_error(flow->run, &result->error);
+    result->stopped = rs_run_stopped(flow->run);
+    result->wrong += atomic_load(&flow->wrong);
+    result->scratches_left = atomic_load(&flow->scratches);
+    result->late = flow->late;
+    result->late_most = flow->late_most;
+    memcpy(result->thread_name, flow->thread_name, sizeof result->thread_name);
+    result->niceness = flow->niceness;
+    count_slots(flow, result);
+    read_figures(flow, result);
+}
+
 int flow_run(const struct flow_options *options, struct flow_result *result)
 {
     memset(result, 0, sizeof *result);
@@ -220,19 +314,8 @@ int flow_run(const struct flow_options *options, struct flow_result *result)
     for (uint32_t i = 0; i < options->pools && code == 0; i++)
         code = rs_worker_pool_start(flow->pools[i], NULL);
     pthread_t feeder;
-    if (code == 0 && pthread_create(&feeder, NULL, feed, flow) == 0) {
-        take_all(flow, result);
-        pthread_join(feeder, NULL);
-        for (uint32_t i = 0; i < options->pools; i++)
-            rs_worker_pool_join(flow->pools[i]);
-        result->code = rs_run_error(flow->run, &result->error);
-        result->stopped = rs_run_stopped(flow->run);
-        result->wrong += atomic_load(&flow->wrong);
-        result->scratches_left = atomic_load(&flow->scratches);
-        memcpy(result->thread_name, flow->thread_name, sizeof result->thread_name);
-        result->niceness = flow->niceness;
-        read_figures(flow, result);
-    }
+    if (code == 0 && pthread_create(&feeder, NULL, feed, flow) == 0)
+        run_to_the_end(flow, feeder, result);
     tear_down(flow);
     return code;
 }

@@ -22,8 +22,14 @@ struct flow_options {
      * stage; none: fail_code 0 */
     uint64_t fail_at;
     uint32_t fail_stage;
-    int fail_code; /* RS_E_CANCELLED: cancel */
+    int fail_code;        /* RS_E_CANCELLED: cancel */
+    bool fail_from_there; /* later samples of the stage fail, too: several workers at once */
+    /* a thread of its own stops the run when so many of the stages' calls have begun, wherever the workers
+     * are; 0: none. It cancels, or fails with RS_E_IO, "stopped from outside". */
+    uint64_t outside_at;
+    bool outside_fails;
     bool scratch_fails;
+    bool yields; /* each sample gives the core away, so that a stop meets many in work */
 };
 
 struct flow_result {
@@ -35,6 +41,10 @@ struct flow_result {
     bool end_seen;
     struct rs_stage_figures figures[FLOW_STAGES_MAX];
     uint32_t scratches_left; /* made and not freed */
+    /* of a stopped run */
+    struct rs_error first_error; /* as it was when the taker left */
+    uint32_t late, late_most; /* samples that a stage began after the stop: of all workers, of one at most */
+    uint32_t slots_lost, slots_twice;
     /* of a thread that worked */
     char thread_name[16];
     int niceness; /* 20: SCHED_IDLE */
