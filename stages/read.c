@@ -17,8 +17,12 @@ struct rs_read {
     uint32_t batches_reading; /* whose bytes are not all there */
     bool end_pushed;
     struct rs_stage_figures figures;
-    uint32_t span_name, free_name;         /* of spans and counters */
-    uint64_t no_slot_since, reading_since; /* 0: not so now */
+    uint32_t span_name, free_name; /* of spans and counters */
+    /* Waiting, 0: not so now. A wait for a slot begins when there is none and no batch's bytes are missing,
+     * for slots that are all being read wait for the disk. A wait for bytes is interrupted by the stage's own
+     * work. */
+    uint64_t no_slot_since, reading_since;
+    bool no_slot; /* the last look found none */
 };
 
 static int fail(struct rs_read *r, const struct rs_error *error)
@@ -26,16 +30,19 @@ static int fail(struct rs_read *r, const struct rs_error *error)
     return rs_run_fail(r->o.run, stage_name, error);
 }
 
-static void reads_began(struct rs_read *r)
+/* The stage works now, or no read is in flight any more. */
+static void end_wait_for_reads(struct rs_read *r, uint64_t now)
 {
-    if (!r->reading_since)
-        r->reading_since = rs_now_ns();
+    if (r->reading_since)
+        r->figures.wait_input_ns += now - r->reading_since;
+    r->reading_since = 0;
 }
 
-static void reads_ended(struct rs_read *r)
+static void batch_is_read(struct rs_read *r)
 {
-    r->figures.wait_input_ns += rs_now_ns() - r->reading_since;
-    r->reading_since = 0;
+    r->batches_reading--;
+    if (r->no_slot && !r->batches_reading)
+        r->no_slot_since = rs_now_ns();
 }
 
 /* The bytes of a chunk are there. The slot may be gone when this returns. */
@@ -44,7 +51,7 @@ static void push_chunk(struct rs_read *r, struct rs_slot *slot, uint32_t chunk)
     struct rs_batch *b = slot->payload;
     uint32_t ticket = rs_ticket(slot, chunk);
     if (--b->unread_chunks == 0) {
-        r->batches_reading--;
+        batch_is_read(r);
         r->figures.batches++;
         r->figures.samples += slot->count;
         rs_slot_hand_over(slot, stage_name, RS_SLOT_WORKERS);
@@ -68,7 +75,7 @@ static void sample_read(struct rs_file_read *read, int code, const struct rs_err
     struct rs_read *r = b->reader;
     uint32_t i = (uint32_t)(read - b->reads), chunk = i / slot->chunk_size;
     if (rs_loop_reads(r->o.loop) == 0)
-        reads_ended(r);
+        end_wait_for_reads(r, rs_now_ns());
     if (code < 0) {
         fail(r, error);
         return;
@@ -126,7 +133,6 @@ static void start_reads(struct rs_read *r, struct rs_slot *slot)
         read->to_end = ref->offset + ref->length == rs_source_file_size(r->o.sources[slot->phase], ref->file);
         read->done = sample_read;
         read->arg = slot;
-        reads_began(r);
         rs_loop_read(r->o.loop, read);
     }
 }
@@ -155,7 +161,36 @@ static int begin_batch(struct rs_read *r, struct rs_slot *slot, struct rs_error 
     return 0;
 }
 
-/* Loop watcher: as many batches as there are free slots. */
+/* A free slot, if there is one; now is when the stage's turn began. */
+static int take_slot(struct rs_read *r, uint64_t now, struct rs_slot **slot)
+{
+    r->no_slot = rs_pool_try_take(r->o.slots, slot) == RS_AGAIN;
+    if (r->no_slot) {
+        if (!r->no_slot_since && !r->batches_reading)
+            r->no_slot_since = now;
+        return RS_AGAIN;
+    }
+    if (r->no_slot_since)
+        r->figures.wait_slot_ns += now - r->no_slot_since;
+    r->no_slot_since = 0;
+    rs_slot_hand_over(*slot, NULL, stage_name);
+    return 0;
+}
+
+/* As many batches as there are free slots. */
+static int begin_batches(struct rs_read *r, uint64_t now, struct rs_error *err)
+{
+    struct rs_slot *slot;
+    while (r->next_seq < r->o.schedule->end && take_slot(r, now, &slot) == 0) {
+        rs_lane_begin(r->o.lane, r->span_name, r->next_seq);
+        int code = begin_batch(r, slot, err);
+        rs_lane_end(r->o.lane);
+        RS_TRY(code);
+    }
+    return 0;
+}
+
+/* Loop watcher. */
 static void pump(void *arg)
 {
     struct rs_read *r = arg;
@@ -163,30 +198,18 @@ static void pump(void *arg)
     if (r->stores_loading || rs_run_stopped(r->o.run))
         return;
     uint64_t began = rs_now_ns();
+    end_wait_for_reads(r, began);
     rs_lane_counter(r->o.lane, r->free_name, rs_pool_free_count(r->o.slots));
-    while (r->next_seq < r->o.schedule->end) {
-        struct rs_slot *slot;
-        if (rs_pool_try_take(r->o.slots, &slot) == RS_AGAIN) {
-            /* slots that are all being read wait for the disk, not for a slot */
-            if (!r->no_slot_since && !r->batches_reading)
-                r->no_slot_since = began;
-            break;
-        }
-        if (r->no_slot_since)
-            r->figures.wait_slot_ns += began - r->no_slot_since;
-        r->no_slot_since = 0;
-        rs_slot_hand_over(slot, NULL, stage_name);
-        rs_lane_begin(r->o.lane, r->span_name, r->next_seq);
-        int code = begin_batch(r, slot, &error);
-        rs_lane_end(r->o.lane);
-        if (code < 0) {
-            fail(r, &error);
-            return;
-        }
+    if (begin_batches(r, began, &error) < 0) {
+        fail(r, &error);
+        return;
     }
     rs_lane_counter(r->o.lane, r->free_name, rs_pool_free_count(r->o.slots));
     push_end(r);
-    r->figures.busy_ns += rs_now_ns() - began;
+    uint64_t ended = rs_now_ns();
+    r->figures.busy_ns += ended - began;
+    if (rs_loop_reads(r->o.loop))
+        r->reading_since = ended;
 }
 
 static void store_loaded(void *arg, int code, const struct rs_error *error)
