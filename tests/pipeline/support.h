@@ -9,6 +9,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,6 +17,20 @@
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+/* The calling thread, and those that it creates, run on one core from now on: then nobody spins (gate.c),
+ * which matters where the clock is a test's and stands still. */
+static inline bool to_one_core(void)
+{
+    cpu_set_t cores, one;
+    if (sched_getaffinity(0, sizeof cores, &cores) != 0)
+        return false;
+    CPU_ZERO(&one);
+    for (size_t cpu = 0; cpu < CPU_SETSIZE && !CPU_COUNT(&one); cpu++)
+        if (CPU_ISSET(cpu, &cores))
+            CPU_SET(cpu, &one);
+    return sched_setaffinity(0, sizeof one, &one) == 0;
+}
 
 /* Runs fn in a child. True when it aborts and its stderr has all of the wanted words (NULL-terminated list).
  */

@@ -11,7 +11,6 @@
 #include <errno.h>
 #include <linux/futex.h>
 #include <pthread.h>
-#include <sched.h>
 #include <stdatomic.h>
 #include <sys/syscall.h>
 
@@ -98,12 +97,7 @@ static int set_up_on(void **state, bool one_core)
     calls.fixture = f;
     if (!f || sched_getaffinity(0, sizeof f->cores, &f->cores) != 0 || rs_run_create(&f->run, NULL) < 0)
         return 1;
-    cpu_set_t one;
-    CPU_ZERO(&one);
-    for (size_t cpu = 0; cpu < CPU_SETSIZE && !CPU_COUNT(&one); cpu++)
-        if (CPU_ISSET(cpu, &f->cores))
-            CPU_SET(cpu, &one);
-    if (one_core && sched_setaffinity(0, sizeof one, &one) != 0)
+    if (one_core && !to_one_core())
         return 1;
     int code = rs_gate_create(&f->gate, f->run, NULL);
     return code < 0 || sched_setaffinity(0, sizeof f->cores, &f->cores) != 0;

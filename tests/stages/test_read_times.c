@@ -8,12 +8,10 @@
 #include "input.h"
 #include "scene.h"
 
-#include "cmocka_all.h"
+#include "../pipeline/support.h"
 
 #include <pthread.h>
-#include <sched.h>
 #include <stdatomic.h>
-#include <unistd.h>
 
 #define START_NS UINT64_C(7)
 #define READ_NS UINT64_C(1000)
@@ -234,15 +232,7 @@ static void test_from_disk(void **state)
 static int begin(void **state)
 {
     (void)state;
-    /* one core: nobody spins on a clock that stands still */
-    cpu_set_t cores, one;
-    if (sched_getaffinity(0, sizeof cores, &cores) != 0)
-        return 1;
-    CPU_ZERO(&one);
-    for (size_t cpu = 0; cpu < CPU_SETSIZE && !CPU_COUNT(&one); cpu++)
-        if (CPU_ISSET(cpu, &cores))
-            CPU_SET(cpu, &one);
-    if (sched_setaffinity(0, sizeof one, &one) != 0)
+    if (!to_one_core())
         return 1;
     scene_begin(&cifar, RS_SYNTH_CIFAR10, SAMPLES, 20);
     scene_begin(&png, RS_SYNTH_PNG, SAMPLES, 20);
