@@ -347,7 +347,8 @@ void rs_loop_read(struct rs_loop *loop, struct rs_file_read *read)
     read->error = (struct rs_error){0};
     read->next = NULL;
     loop->reads++;
-    if (loop->started < STARTED_MAX) {
+    /* from within a done there may be room, and reads that came before */
+    if (loop->started < STARTED_MAX && !loop->waiting) {
         start_read(read);
         return;
     }
