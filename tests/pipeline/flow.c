@@ -90,6 +90,8 @@ static int sample(void *arg, void *scratch, struct rs_slot *slot, uint32_t i, st
     if (o->yields)
         sched_yield();
     if (is_bad(o, self->number, number)) {
+        if (o->fail_silently)
+            return o->fail_code;
         if (o->fail_code != RS_E_CANCELLED)
             return rs_error_set(err, o->fail_code, "sample %llu is bad", (unsigned long long)number);
         rs_run_cancel(flow->run);

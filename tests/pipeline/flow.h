@@ -23,6 +23,7 @@ struct flow_options {
     uint64_t fail_at;
     uint32_t fail_stage;
     int fail_code;        /* RS_E_CANCELLED: cancel */
+    bool fail_silently;   /* without a sentence */
     bool fail_from_there; /* later samples of the stage fail, too: several workers at once */
     /* a thread of its own stops the run when so many of the stages' calls have begun, wherever the workers
      * are; 0: none. It cancels, or fails with RS_E_IO, "stopped from outside". */

@@ -24,19 +24,57 @@ static void test_aligned_and_counted(void **state)
 static void test_calloc_zeroes(void **state)
 {
     (void)state;
-    uint8_t *block = rs_calloc(7, 100);
-    assert_non_null(block);
-    for (int i = 0; i < 700; i++)
-        assert_int_equal(block[i], 0);
-    rs_free(block);
+    for (int round = 0; round < 3; round++) { /* what the C library gives again has been written to */
+        uint8_t *block = rs_calloc(7, 100);
+        assert_non_null(block);
+        assert_int_equal((uintptr_t)block % 64, 0);
+        for (int i = 0; i < 700; i++)
+            assert_int_equal(block[i], 0);
+        memset(block, 0xff, 700);
+        rs_free(block);
+    }
+    void *nothing = rs_calloc(0, 100); /* a block all the same */
+    assert_non_null(nothing);
+    rs_free(nothing);
 }
 
 static void test_overflow_is_no_memory(void **state)
 {
     (void)state;
+    uint64_t count = rs_alloc_count(), bytes = rs_alloc_bytes();
     assert_null(rs_calloc(SIZE_MAX / 2, 3));
+    assert_null(rs_calloc(SIZE_MAX / 2 + 1, 2)); /* the product's low half is 0 */
+    assert_null(rs_calloc(2, SIZE_MAX / 2 + 17));
     assert_null(rs_alloc(SIZE_MAX));
     assert_null(rs_alloc(SIZE_MAX - 63));
+    assert_int_equal(rs_alloc_count(), count);
+    assert_int_equal(rs_alloc_bytes(), bytes);
+}
+
+/* Each block is counted from its making to its end. */
+static void test_bytes_of_many_blocks(void **state)
+{
+    (void)state;
+    enum { BLOCKS = 50 };
+    void *blocks[BLOCKS];
+    uint64_t count = rs_alloc_count(), bytes = rs_alloc_bytes(), before = bytes, sum = 0;
+    for (size_t i = 0; i < BLOCKS; i++) {
+        size_t size = i * 129 + 1;
+        blocks[i] = i % 2 ? rs_alloc(size) : rs_calloc(size, 1);
+        assert_non_null(blocks[i]);
+        sum += size;
+        assert_int_equal(rs_alloc_count() - count, i + 1);
+        assert_true(rs_alloc_bytes() - before >= size && rs_alloc_bytes() - before < size + 256);
+        before = rs_alloc_bytes();
+    }
+    assert_true(rs_alloc_bytes() - bytes >= sum);
+    for (size_t i = 0; i < BLOCKS; i += 2)
+        rs_free(blocks[i]);
+    assert_true(rs_alloc_bytes() < before && rs_alloc_bytes() > bytes);
+    for (size_t i = 1; i < BLOCKS; i += 2)
+        rs_free(blocks[i]);
+    assert_int_equal(rs_alloc_bytes(), bytes);
+    assert_int_equal(rs_alloc_count() - count, BLOCKS); /* made, ever */
 }
 
 static void test_buffer_grows_only(void **state)
@@ -63,9 +101,8 @@ static void test_buffer_grows_only(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_aligned_and_counted),
-        cmocka_unit_test(test_calloc_zeroes),
-        cmocka_unit_test(test_overflow_is_no_memory),
+        cmocka_unit_test(test_aligned_and_counted),   cmocka_unit_test(test_calloc_zeroes),
+        cmocka_unit_test(test_overflow_is_no_memory), cmocka_unit_test(test_bytes_of_many_blocks),
         cmocka_unit_test(test_buffer_grows_only),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -132,6 +132,82 @@ static void test_huge_set(void **state)
     assert_true(a < n && b < n && a != b);
 }
 
+/* A resumed run has to find the same order: these values are part of what a seed means. */
+static void test_permutations_are_pinned(void **state)
+{
+    (void)state;
+    static const struct {
+        uint64_t seed;
+        uint32_t epoch;
+        uint64_t n, first[6];
+    } cases[] = {
+        {0, 0, 1, {0, 0, 0, 0, 0, 0}},
+        {0, 0, 2, {1, 0, 1, 0, 1, 0}},
+        {1, 0, 10, {6, 3, 0, 7, 5, 2}},
+        {3, 5, 50000, {14239, 1972, 22206, 47113, 7266, 33863}},
+        {UINT64_C(0x123456789abcdef0), 7, 1000, {225, 476, 645, 473, 861, 345}},
+        {0, UINT32_MAX, 65536, {59826, 20687, 56678, 37742, 14554, 56319}},
+        {42,
+         1,
+         UINT64_C(1) << 40,
+         {486006753690, 834308616377, 17058995984, 808239294762, 465268118117, 468398925561}},
+    };
+    for (size_t k = 0; k < sizeof cases / sizeof cases[0]; k++)
+        for (uint64_t i = 0; i < 6; i++)
+            assert_int_equal(rs_permute(cases[k].seed, cases[k].epoch, cases[k].n, i % cases[k].n),
+                             cases[k].first[i]);
+}
+
+static void test_streams_are_pinned(void **state)
+{
+    (void)state;
+    static const uint32_t wanted[] = {0xfef52e78, 0xaaabe8b9, 0x2a59fa26, 0x7bedd7ae, 0x553611a5,
+                                      0xa55ad0a7, 0xda6bd0e7, 0x130f0cc0, 0x0d8b1697};
+    struct rs_random random;
+    rs_random_init(&random, UINT64_C(0x1122334455667788), 9, UINT64_C(0x99aabbccddeeff00));
+    for (size_t i = 0; i < sizeof wanted / sizeof wanted[0]; i++)
+        assert_int_equal(rs_random_u32(&random), wanted[i]);
+    rs_random_init(&random, 1, 0, 0);
+    assert_true(rs_random_float(&random) == 0x1.c7d00cp-1f);
+    assert_true(rs_random_float(&random) == 0x1.ca141cp-1f);
+}
+
+/* Powers of two and their neighbors, with keys that differ in one place. */
+static void test_bijection_around_powers_of_two(void **state)
+{
+    (void)state;
+    static const struct {
+        uint64_t seed;
+        uint32_t epoch;
+    } keys[] = {{0, 0}, {0, 1}, {1, 0}, {UINT64_C(1) << 32, 0}, {UINT64_MAX, UINT32_MAX}};
+    for (uint64_t power = 2; power <= 1 << 14; power *= 2) {
+        for (uint64_t n = power - 1; n <= power + 1; n++) {
+            for (size_t k = 0; k < sizeof keys / sizeof keys[0]; k++) {
+                uint8_t *seen = calloc(n, 1);
+                uint64_t bad = 0;
+                for (uint64_t i = 0; i < n; i++) {
+                    uint64_t p = rs_permute(keys[k].seed, keys[k].epoch, n, i);
+                    bad += p >= n || seen[p]++;
+                }
+                free(seen);
+                assert_int_equal(bad, 0);
+            }
+        }
+    }
+}
+
+static void permute_outside(void)
+{
+    rs_permute(1, 1, 10, 10);
+}
+
+static void test_outside_is_a_mistake(void **state)
+{
+    (void)state;
+    static const char *const words[] = {"i < n", NULL};
+    assert_true(aborts_saying(permute_outside, words));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -142,6 +218,10 @@ int main(void)
         cmocka_unit_test(test_permutations_differ),
         cmocka_unit_test(test_small_permutations_are_fair),
         cmocka_unit_test(test_huge_set),
+        cmocka_unit_test(test_permutations_are_pinned),
+        cmocka_unit_test(test_streams_are_pinned),
+        cmocka_unit_test(test_bijection_around_powers_of_two),
+        cmocka_unit_test(test_outside_is_a_mistake),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

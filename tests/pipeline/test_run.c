@@ -97,12 +97,169 @@ static void test_concurrent_failures(void **state)
     }
 }
 
+/* What a waker finds: the run is stopped, and its error is there. */
+struct look {
+    struct rs_run *run;
+    int stopped, code, calls;
+};
+
+static void look(void *arg)
+{
+    struct look *l = arg;
+    l->stopped = rs_run_stopped(l->run);
+    l->code = rs_run_error(l->run, NULL);
+    l->calls++;
+}
+
+static void look_too(void *arg)
+{
+    look(arg);
+}
+
+static void test_wakers_see_the_stop(void **state)
+{
+    (void)state;
+    struct look l = {0};
+    struct rs_error cause;
+    assert_int_equal(rs_run_create(&l.run, NULL), 0);
+    rs_run_add_waker(l.run, look, &l);
+    rs_error_set(&cause, RS_E_LIMIT, "too much");
+    assert_int_equal(rs_run_fail(l.run, "read", &cause), RS_E_LIMIT);
+    assert_int_equal(l.calls, 1);
+    assert_int_equal(l.stopped, 1);
+    assert_int_equal(l.code, RS_E_LIMIT);
+    rs_run_destroy(l.run);
+}
+
+/* Of 32 wakers those that were removed, and they alone, are not called; there is room for others again. */
+static void test_all_wakers_but_the_removed(void **state)
+{
+    (void)state;
+    enum { WAKERS = 32 };
+    struct look l[WAKERS + 2] = {0};
+    struct rs_run *run;
+    assert_int_equal(rs_run_create(&run, NULL), 0);
+    for (int i = 0; i < WAKERS + 2; i++)
+        l[i].run = run;
+    for (int i = 0; i < WAKERS; i++)
+        rs_run_add_waker(run, look, &l[i]);
+    rs_run_remove_waker(run, look, &l[0]);
+    rs_run_remove_waker(run, look, &l[17]);
+    rs_run_remove_waker(run, look, &l[31]);
+    rs_run_remove_waker(run, look, &l[17]);    /* not there any more */
+    rs_run_remove_waker(run, look_too, &l[5]); /* another one */
+    rs_run_add_waker(run, look_too, &l[WAKERS]);
+    rs_run_add_waker(run, look_too, &l[3]); /* the same arg, another function: both */
+    rs_run_add_waker(run, look, &l[WAKERS + 1]);
+    rs_run_cancel(run);
+    rs_run_cancel(run);
+    for (int i = 0; i < WAKERS + 2; i++)
+        assert_int_equal(l[i].calls, i == 0 || i == 17 || i == 31 ? 0 : i == 3 ? 2 : 1);
+    rs_run_destroy(run);
+}
+
+static void add_too_many(void)
+{
+    struct rs_run *run;
+    static struct look l;
+    if (rs_run_create(&run, NULL) < 0)
+        return;
+    for (int i = 0; i < 33; i++)
+        rs_run_add_waker(run, look, &l);
+}
+
+static void fail_without_a_failure(void)
+{
+    struct rs_run *run;
+    struct rs_error cause = {.code = RS_END};
+    if (rs_run_create(&run, NULL) == 0)
+        rs_run_fail(run, "read", &cause);
+}
+
+static void test_mistakes_abort(void **state)
+{
+    (void)state;
+    static const char *const words[] = {"run.c", NULL};
+    assert_true(aborts_saying(add_too_many, words));
+    assert_true(aborts_saying(fail_without_a_failure, words));
+}
+
+/* A waker that takes long, and one that is removed meanwhile. */
+struct slow {
+    struct rs_run *run;
+    atomic_bool entered, removing, go_on, left, early;
+};
+
+static void wake_slowly(void *arg)
+{
+    struct slow *s = arg;
+    atomic_store(&s->entered, true);
+    while (!atomic_load(&s->go_on))
+        sched_yield();
+    atomic_store(&s->left, true);
+}
+
+static void *stop_run(void *arg)
+{
+    rs_run_cancel(((struct slow *)arg)->run);
+    return NULL;
+}
+
+static void *remove_waker(void *arg)
+{
+    struct slow *s = arg;
+    atomic_store(&s->removing, true);
+    rs_run_remove_waker(s->run, wake_slowly, s);
+    atomic_store(&s->early, !atomic_load(&s->left));
+    return NULL;
+}
+
+/* When remove returns, the waker's owner may go: it is not called any more. */
+static void test_remove_waits_for_a_call(void **state)
+{
+    (void)state;
+    struct slow s = {0};
+    pthread_t stopper, remover;
+    assert_int_equal(rs_run_create(&s.run, NULL), 0);
+    rs_run_add_waker(s.run, wake_slowly, &s);
+    assert_int_equal(pthread_create(&stopper, NULL, stop_run, &s), 0);
+    while (!atomic_load(&s.entered))
+        sched_yield();
+    assert_int_equal(pthread_create(&remover, NULL, remove_waker, &s), 0);
+    while (!atomic_load(&s.removing))
+        sched_yield();
+    for (int i = 0; i < 1000;
+         i++) /* time to return too early; less of it is a weaker test, not a wrong one */
+        sched_yield();
+    atomic_store(&s.go_on, true);
+    pthread_join(remover, NULL);
+    pthread_join(stopper, NULL);
+    assert_false(s.early);
+    rs_run_destroy(s.run);
+}
+
+/* A long sentence is cut behind the stage's name; the code stays. */
+static void test_long_sentence(void **state)
+{
+    (void)state;
+    struct rs_run *run;
+    struct rs_error cause = {.code = RS_E_IO}, err = {0};
+    assert_int_equal(rs_run_create(&run, NULL), 0);
+    memset(cause.message, 'x', sizeof cause.message - 1);
+    rs_run_fail(run, "normalize", &cause);
+    assert_int_equal(rs_run_error(run, &err), RS_E_IO);
+    assert_memory_equal(err.message, "normalize: xxx", 14);
+    assert_int_equal(strlen(err.message), sizeof err.message - 1);
+    rs_run_destroy(run);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_first_error_wins),
-        cmocka_unit_test(test_cancel_is_no_error),
-        cmocka_unit_test(test_concurrent_failures),
+        cmocka_unit_test(test_first_error_wins),           cmocka_unit_test(test_cancel_is_no_error),
+        cmocka_unit_test(test_concurrent_failures),        cmocka_unit_test(test_wakers_see_the_stop),
+        cmocka_unit_test(test_all_wakers_but_the_removed), cmocka_unit_test(test_mistakes_abort),
+        cmocka_unit_test(test_remove_waits_for_a_call),    cmocka_unit_test(test_long_sentence),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -98,17 +98,89 @@ static void give_back_twice(void)
     rs_pool_give_back(pool, slot);
 }
 
+static void hand_over_a_free_slot(void)
+{
+    struct rs_pool *pool = NULL;
+    struct rs_slot *slot = taken_slot(&pool);
+    if (!slot)
+        return;
+    rs_slot_hand_over(slot, NULL, "read");
+    rs_pool_give_back(pool, slot);
+    rs_slot_hand_over(slot, "read", "resize");
+}
+
+/* Nobody gave it back, and it is on the free list: the next taker finds its owner. */
+static void take_what_is_owned(void)
+{
+    struct rs_pool *pool = NULL;
+    struct rs_slot *slot = taken_slot(&pool);
+    if (!slot)
+        return;
+    struct rs_slot *other = rs_pool_slot(pool, 1 - slot->index);
+    rs_slot_hand_over(other, NULL, "thief");
+    rs_pool_try_take(pool, &slot);
+}
+
+static void give_back_untaken(void)
+{
+    struct rs_pool *pool = NULL;
+    struct rs_slot *slot = taken_slot(&pool);
+    if (slot)
+        rs_pool_give_back(pool, slot); /* without having named itself */
+}
+
+static void ask_for_a_third_slot(void)
+{
+    struct rs_pool *pool = NULL;
+    if (taken_slot(&pool))
+        rs_pool_slot(pool, 2);
+}
+
+static void test_index_is_checked(void **state)
+{
+    (void)state;
+    static const char *const words[] = {"index < pool->count", NULL};
+    assert_true(aborts_saying(ask_for_a_third_slot, words));
+}
+
+static void hand_over_in_turn(void)
+{
+    struct rs_pool *pool = NULL;
+    struct rs_slot *slot = taken_slot(&pool);
+    if (!slot)
+        abort();
+    rs_slot_hand_over(slot, NULL, "read");
+    rs_slot_hand_over(slot, "read", RS_SLOT_WORKERS);
+    rs_slot_hand_over(slot, RS_SLOT_WORKERS, RS_SLOT_READY);
+    rs_pool_give_back(pool, slot);
+    if (rs_pool_try_take(pool, &slot) != 0)
+        abort();
+    rs_slot_hand_over(slot, NULL, "read");
+}
+
 static void test_owners(void **state)
 {
     (void)state;
     static const char *const wrong_turn[] = {"'decode'", "'resize'", "'read' holds", NULL};
     static const char *const twice[] = {"'the free list' holds", NULL};
+    static const char *const free_slot[] = {"'resize'", "'the free list' holds", NULL};
+    static const char *const owned[] = {"'the taker'", "'thief' holds", NULL};
+    static const char *const anything[] = {NULL};
+    assert_false(aborts_saying(hand_over_in_turn, anything));
 #ifdef RS_DEBUG
+    assert_true(aborts_saying(hand_over_a_free_slot, free_slot));
+    assert_true(aborts_saying(take_what_is_owned, owned));
+    assert_true(aborts_saying(give_back_untaken, twice));
     assert_true(aborts_saying(hand_over_out_of_turn, wrong_turn));
     assert_true(aborts_saying(give_back_twice, twice));
 #else /* release builds don't look, and don't pay */
     assert_false(aborts_saying(hand_over_out_of_turn, wrong_turn));
     (void)give_back_twice;
+    (void)hand_over_a_free_slot;
+    (void)take_what_is_owned;
+    (void)give_back_untaken;
+    (void)free_slot;
+    (void)owned;
     (void)twice;
 #endif
 }
@@ -119,6 +191,7 @@ int main(void)
         cmocka_unit_test(test_take_and_give_back),
         cmocka_unit_test(test_limits),
         cmocka_unit_test(test_tickets),
+        cmocka_unit_test(test_index_is_checked),
         cmocka_unit_test(test_owners),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -91,6 +91,62 @@ static void test_error_names_its_stage(void **state)
     assert_int_equal(r.scratches_left, 0);
 }
 
+/* Whichever stage it is, alone in its pool or fused with others. */
+static void test_error_names_any_stage(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"one", "two", "three", "four"};
+    for (uint32_t pools = 1; pools <= 4; pools++) {
+        for (uint32_t stage = 0; stage < 4; stage++) {
+            struct flow_options o = plain();
+            struct flow_result r;
+            char wanted[64];
+            o.stages = 4;
+            o.pools = pools;
+            o.fail_code = RS_E_LIMIT;
+            o.fail_stage = stage;
+            o.fail_at = 30;
+            assert_int_equal(flow_run(&o, &r), 0);
+            snprintf(wanted, sizeof wanted, "%s: sample 30 is bad", names[stage]);
+            assert_int_equal(r.code, RS_E_LIMIT);
+            assert_string_equal(r.error.message, wanted);
+            o.fail_silently = true;
+            assert_int_equal(flow_run(&o, &r), 0);
+            snprintf(wanted, sizeof wanted, "%s: %s", names[stage], rs_error_text(RS_E_LIMIT));
+            assert_int_equal(r.code, RS_E_LIMIT);
+            assert_string_equal(r.error.message, wanted);
+        }
+    }
+}
+
+/* A positive value is no failure. */
+static void test_flow_values_go_on(void **state)
+{
+    (void)state;
+    struct flow_options o = plain();
+    struct flow_result r;
+    o.fail_code = RS_END;
+    o.fail_silently = true;
+    o.fail_at = 30;
+    assert_int_equal(flow_run(&o, &r), 0);
+    assert_true(r.end_seen && !r.stopped);
+    assert_int_equal(r.batches_taken, o.batches);
+}
+
+/* The end comes last, however many pass it on and however little came before it. */
+static void test_end_of_many_threads(void **state)
+{
+    (void)state;
+    struct flow_options o = plain();
+    for (o.threads = 1; o.threads <= 8; o.threads++) {
+        for (o.pools = 1; o.pools <= 3; o.pools++) {
+            o.stages = o.pools;
+            for (o.batches = 0; o.batches <= 4; o.batches += 2)
+                check_whole(&o);
+        }
+    }
+}
+
 static void test_scratch_fails(void **state)
 {
     (void)state;
@@ -121,9 +177,11 @@ static void test_thread_limit(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_every_placement),    cmocka_unit_test(test_borders),
-        cmocka_unit_test(test_names_and_niceness), cmocka_unit_test(test_error_names_its_stage),
-        cmocka_unit_test(test_scratch_fails),      cmocka_unit_test(test_thread_limit),
+        cmocka_unit_test(test_every_placement),       cmocka_unit_test(test_borders),
+        cmocka_unit_test(test_names_and_niceness),    cmocka_unit_test(test_error_names_its_stage),
+        cmocka_unit_test(test_error_names_any_stage), cmocka_unit_test(test_flow_values_go_on),
+        cmocka_unit_test(test_end_of_many_threads),   cmocka_unit_test(test_scratch_fails),
+        cmocka_unit_test(test_thread_limit),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
