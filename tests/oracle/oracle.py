@@ -161,10 +161,10 @@ def tensors_of(pixels, size):
 _TYPES = {"F32": "<f4", "F64": "<f8", "I64": "<i8"}
 
 
-def write_safetensors(path, tensors):
-    """tensors: name -> NumPy array of float32 or int64. Format: header length (8 bytes), JSON header, data."""
+def write_safetensors(path, tensors, metadata=None):
+    """tensors: name -> NumPy array of float32 or int64; metadata: text -> text. Format: header length (8 bytes), JSON header, data."""
     import numpy as np
-    header, blobs, offset = {}, [], 0
+    header, blobs, offset = {"__metadata__": metadata} if metadata else {}, [], 0
     for name, array in tensors.items():
         kind = {"float32": "F32", "int64": "I64"}[str(array.dtype)]
         blob = np.ascontiguousarray(array).astype(_TYPES[kind]).tobytes()
