@@ -11,6 +11,8 @@ import oracle
 
 args = oracle.arguments(__doc__, "rstream")
 np, Image = oracle.require("numpy", "PIL.Image")
+from image_files import (JPEG_KINDS, PNG_KINDS, in_torchvision_order, save_jpeg, save_png, scene,  # noqa: E402 - needs Pillow
+                         tensors_of_files)
 
 
 def preview(folder, data, count, size):
@@ -28,27 +30,6 @@ def compare(checks, what, seen, expected):
     checks.check(not wrong, f"{what}: {len(expected)} samples, the same bits" + (f"; not {wrong[:8]}" if wrong else ""))
 
 
-def in_torchvision_order(root):
-    """ImageFolder's order: classes by name, then the folders below by path, then files by name."""
-    return [os.path.join(folder, name) for label in sorted(os.listdir(root))
-            for folder, _, names in sorted(os.walk(os.path.join(root, label))) for name in sorted(names)]
-
-
-def expected_of_folder(root, size, count):
-    with_pillow = []
-    for path in in_torchvision_order(root)[:count]:
-        with Image.open(path) as image:
-            with_pillow.append(oracle.data_tf(image.convert("RGB"), size))
-    return np.stack(with_pillow)
-
-
-def scene(rng, width, height):
-    """A picture with edges, gradients and noise, so that a wrong filter or a wrong chroma sample shows."""
-    y, x = np.mgrid[0:height, 0:width]
-    layers = [(x * a + y * b + rng.randint(256)) % 256 for a, b in rng.randint(1, 9, (3, 2))]
-    return np.clip(np.stack(layers, -1) + rng.normal(0, 12, (height, width, 3)), 0, 255).astype(np.uint8)
-
-
 def write_folder(root, rng, save, kinds, extension):
     """Two classes of kinds x sizes files; some lie deeper, and names sort by bytes, not as numbers or without case."""
     sizes = [(32, 32), (1, 1), (96, 96), (97, 41), (200, 131), (7, 300)]
@@ -62,25 +43,6 @@ def write_folder(root, rng, save, kinds, extension):
                 save(Image.fromarray(scene(rng, width, height)), kind, os.path.join(folder, f"{'xX'[number % 2]}{number}.{extension}"))
                 number += 1
     return 2 * len(kinds) * len(sizes)
-
-
-def save_png(image, mode, path):
-    if mode in ("RGBA", "LA"):
-        image = image.convert(mode)
-        image.putalpha(image.convert("L").rotate(90, expand=False).resize(image.size))
-    else:
-        image = image.convert(mode)
-    image.save(path)
-
-
-def save_jpeg(image, kind, path):
-    mode, options = kind
-    image.convert(mode).save(path, **options)
-
-
-JPEG_KINDS = [("RGB", {"quality": 75}), ("RGB", {"quality": 95, "subsampling": 0}), ("RGB", {"quality": 40, "progressive": True}),
-              ("RGB", {"quality": 85, "subsampling": 1, "optimize": True}), ("L", {"quality": 80}), ("CMYK", {"quality": 80})]
-PNG_KINDS = ["RGB", "RGBA", "L", "LA", "P", "1"]
 
 
 def real_jpeg_folder(root, count):
@@ -125,11 +87,11 @@ def main():
         for what, save, kinds, extension in (("JPEG", save_jpeg, JPEG_KINDS, "jpg"), ("PNG", save_png, PNG_KINDS, "png")):
             root = os.path.join(scratch, what)
             count = write_folder(root, rng, save, kinds, extension)
-            compare(checks, f"{what} folder", preview(scratch, root, count, 96), expected_of_folder(root, 96, count))
+            compare(checks, f"{what} folder", preview(scratch, root, count, 96), tensors_of_files(in_torchvision_order(root)[:count], 96))
 
         real = os.path.join(scratch, "real")
         if real_jpeg_folder(real, 40):
-            compare(checks, "real CIFAR-10 as JPEG", preview(scratch, real, 80, 96), expected_of_folder(real, 96, 80))
+            compare(checks, "real CIFAR-10 as JPEG", preview(scratch, real, 80, 96), tensors_of_files(in_torchvision_order(real)[:80], 96))
         else:
             print("left out: real CIFAR-10 as JPEG (no shared data here, or no zstd)")
     checks.finish()
