@@ -98,6 +98,7 @@ class Expected:
         # rstream's rule for a tie: the first class with the largest logit; argmax of NumPy is documented to do the same.
         self.predicted = self.logits.argmax(1)
         self.probabilities = softmax(self.logits)
+        self.probability_allowed = 3 * np.abs(softmax(own.astype(np.float64)) - self.probabilities).max() + 2.0**-21
 
     def loss(self, labels):
         """The mean over the pictures, and how far from it the program may be: three times PyTorch's mean distance of a picture, and the
