@@ -92,8 +92,11 @@ void rs_metrics_drain(void *arg)
         if (deliver(m, &m->reports[index], &error) < 0)
             rs_run_fail(m->o.run, "metrics", &error);
         rs_lane_end(m->o.lane);
-        m->figures.batches++;
-        m->figures.samples += m->reports[index].images;
+        /* an epoch's report repeats the number of images of its last batch */
+        if (m->reports[index].kind != RS_REPORT_EPOCH) {
+            m->figures.batches++;
+            m->figures.samples += m->reports[index].images;
+        }
         m->figures.busy_ns += rs_now_ns() - began;
         rs_channel_push(m->unused, index);
     }
