@@ -81,31 +81,29 @@ def softmax(logits):
     return shifted / shifted.sum(1, keepdims=True)
 
 
-class Expected:
+class Logits:
     """Logits of some pictures in float64, how far the program's may be from them, and what follows from both."""
 
-    def __init__(self, features, classifier, bf16=False):
-        weight, bias = classifier
-        self.logits = features.exact @ weight.astype(np.float64).T + bias.astype(np.float64)
-        if bf16:  # autocast rounds the operands of the classifier as well
-            weight = torch.from_numpy(weight).bfloat16().float().numpy()
-        own = (features.own_bf16 if bf16 else features.own) @ weight.T + bias
-        self.own = own
-        self.allowed = 3 * np.abs(own - self.logits).max() + 8 * np.spacing(np.float32(np.abs(self.logits).max()))
-        for k in range(1, len(weight)):  # equal rows give equal logits, whatever the order of a product's sums
-            first = next(i for i in range(k + 1) if weight[i].tobytes() == weight[k].tobytes() and bias[i] == bias[k])
-            self.logits[:, k] = self.logits[:, first]
+    def __init__(self, exact, own):
+        """own: PyTorch's in the precision that the program computes in."""
+        self.logits, self.own = exact, own
+        self.allowed = 3 * np.abs(own - exact).max() + 8 * np.spacing(np.float32(np.abs(exact).max()))
         # rstream's rule for a tie: the first class with the largest logit; argmax of NumPy is documented to do the same.
-        self.predicted = self.logits.argmax(1)
-        self.probabilities = softmax(self.logits)
+        self.predicted = exact.argmax(1)
+        self.probabilities = softmax(exact)
         self.probability_allowed = 3 * np.abs(softmax(own.astype(np.float64)) - self.probabilities).max() + 2.0**-21
+
+    def losses(self, labels):
+        """Of each picture: exact, and PyTorch's distance."""
+        each = np.arange(len(labels)), labels
+        exact = -np.log(self.probabilities[each])
+        return exact, np.abs(-np.log(softmax(self.own.astype(np.float64))[each]) - exact)
 
     def loss(self, labels):
         """The mean over the pictures, and how far from it the program may be: three times PyTorch's mean distance of a picture, and the
         rounding of a float, for a loss is a difference of numbers as large as the logits."""
-        each = np.arange(len(labels)), labels
-        exact, own = -np.log(self.probabilities[each]), -np.log(softmax(self.own.astype(np.float64))[each])
-        return exact.mean(), 3 * np.abs(own - exact).mean() + 8 * np.spacing(np.float32(1 + np.abs(self.logits).max()))
+        exact, distance = self.losses(labels)
+        return exact.mean(), 3 * distance.mean() + 8 * np.spacing(np.float32(1 + np.abs(self.logits).max()))
 
     def margin(self):
         """The smallest distance between a prediction and a class that isn't tied with it, over all pictures; infinite: all are tied."""
@@ -113,8 +111,26 @@ class Expected:
         others = np.where(self.logits == best, -np.inf, self.logits).max(1)
         return (best[:, 0] - others).min()
 
+    def certain(self):
+        """Whether no rounding changes a prediction."""
+        return self.margin() > 2 * self.allowed
+
     def confusion(self, labels):
         classes = self.logits.shape[1]
         matrix = np.zeros((classes, classes), int)
         np.add.at(matrix, (labels, self.predicted), 1)
         return matrix
+
+
+class Expected(Logits):
+    """Logits of features under a classifier."""
+
+    def __init__(self, features, classifier, bf16=False):
+        weight, bias = classifier
+        exact = features.exact @ weight.astype(np.float64).T + bias.astype(np.float64)
+        for k in range(1, len(weight)):  # equal rows give equal logits, whatever the order of a product's sums
+            first = next(i for i in range(k + 1) if weight[i].tobytes() == weight[k].tobytes() and bias[i] == bias[k])
+            exact[:, k] = exact[:, first]
+        if bf16:  # autocast rounds the operands of the classifier as well
+            weight = torch.from_numpy(weight).bfloat16().float().numpy()
+        super().__init__(exact, (features.own_bf16 if bf16 else features.own) @ weight.T + bias)
