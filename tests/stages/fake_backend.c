@@ -269,6 +269,8 @@ static int sync_eval(struct rs_plan *p, const struct rs_batch_input *in, struct 
 {
     RS_TRY(may_fail(p, FAKE_EVAL, err));
     compute(p, in, false, 0, result);
+    if (script->evaluate)
+        script->evaluate(in, result);
     return 0;
 }
 

@@ -37,6 +37,8 @@ struct fake_script {
     uint64_t valid_not_finite_at; /* validation batch */
     bool no_trace;                /* the device keeps no records */
     uint32_t records_max;         /* it keeps this many, 0: enough */
+    /* or NULL: sets the result of an eval step that waits for it, probabilities included */
+    void (*evaluate)(const struct rs_batch_input *input, struct rs_step_result *result);
     /* written by the backend */
     uint64_t train_steps, valid_steps, copies;
     size_t sample_bytes; /* of an upload */
