@@ -58,7 +58,10 @@ struct rs_plan {
     float *tensor; /* a batch, made of pixels */
     uint32_t capacity;
     float weights[2]; /* floats, for that is what a checkpoint keeps */
+    float moment;     /* of the optimizer */
     int64_t steps;
+    int64_t validated;     /* steps before the validation that runs */
+    uint32_t correct_left; /* of script->correct's number for it */
     uint32_t calls[FAKE_CALLS];
     struct rs_random random;
     struct device_slot slots[SLOTS];
@@ -73,7 +76,9 @@ struct rs_plan {
 
 static int may_fail(struct rs_plan *p, enum fake_call call, struct rs_error *err)
 {
-    if (++p->calls[call] == script->fail_at && call == script->fail)
+    uint32_t number = ++p->calls[call];
+    if (call == script->fail &&
+        (number == script->fail_at || (script->fail_again && number > script->fail_at)))
         return rs_error_set(err, RS_E_BACKEND, "made to fail in call %d", call);
     return 0;
 }
@@ -177,12 +182,20 @@ static enum rs_element fake_element(const struct rs_plan *p)
     return p->pixels.height ? RS_ELEMENT_U8 : RS_ELEMENT_F32;
 }
 
+static void remember(const struct rs_plan *p)
+{
+    if (p->steps < (int64_t)FAKE_HISTORY)
+        memcpy(script->history[p->steps], p->weights, sizeof p->weights);
+}
+
 static int fake_load(struct rs_plan *p, const struct rs_state *state, struct rs_error *err)
 {
     (void)err;
     p->weights[0] = state->params[0];
     p->weights[1] = state->params[1];
+    p->moment = state->moment1[0];
     p->steps = state->steps;
+    remember(p);
     return 0;
 }
 
@@ -201,6 +214,7 @@ static int fake_store(struct rs_plan *p, struct rs_state *state, struct rs_error
     RS_TRY(may_fail(p, FAKE_STORE, err));
     state->params[0] = p->weights[0];
     state->params[1] = p->weights[1];
+    state->moment1[0] = p->moment;
     state->steps = p->steps;
     const uint64_t now = rs_now_ns();
     record(p, &(struct rs_device_record){"copy of weights", now, now, true, RS_CAUSE_NONE, 0});
@@ -233,6 +247,56 @@ static int preprocess(struct rs_plan *p, struct rs_batch_input *in, struct rs_er
     return 0;
 }
 
+static void interrupt(void)
+{
+    kill(getpid(), SIGINT);
+    if (script->interrupted)
+        script->interrupted();
+}
+
+/* The next samples of the validation, which begins anew after each step. */
+static uint32_t scripted_correct(struct rs_plan *p, uint32_t count)
+{
+    if (p->validated != p->steps) {
+        p->validated = p->steps;
+        p->correct_left = script->correct[((uint64_t)p->steps - 1) / script->epoch_steps];
+    }
+    uint32_t correct = p->correct_left < count ? p->correct_left : count;
+    p->correct_left -= correct;
+    return correct;
+}
+
+static void finish_valid(struct rs_plan *p, uint32_t count, struct rs_step_result *result)
+{
+    script->valid_steps++;
+    if (script->valid_steps == script->valid_kill_at)
+        kill(getpid(), SIGKILL);
+    if (script->correct)
+        result->correct = scripted_correct(p, count);
+    if (script->valid_steps == script->valid_interrupt_at)
+        interrupt();
+    if (script->valid_steps == script->valid_not_finite_at)
+        result->loss_sum = NAN;
+}
+
+static void finish_train(struct rs_plan *p, float change, struct rs_step_result *result)
+{
+    script->train_steps++;
+    if (script->train_steps == script->kill_at)
+        kill(getpid(), SIGKILL);
+    p->moment = p->moment * 0.25f + change;
+    p->weights[0] = p->weights[0] * 0.5f + p->moment;
+    p->weights[1] += p->weights[0];
+    p->steps++;
+    remember(p);
+    if (script->train_steps == script->interrupt_at)
+        interrupt();
+    if (script->interrupt_at && script->train_steps >= script->interrupt_at && !script->interrupted)
+        usleep(AFTER_INTERRUPT_US);
+    if (script->train_steps == script->not_finite_at)
+        result->loss_sum = NAN;
+}
+
 static void compute(struct rs_plan *p, const struct rs_batch_input *in, bool train, float lr,
                     struct rs_step_result *result)
 {
@@ -240,20 +304,10 @@ static void compute(struct rs_plan *p, const struct rs_batch_input *in, bool tra
     double loss = (double)(hash >> 44) / (1 << 20) + (double)p->weights[0];
     result->loss_sum = loss * in->count;
     result->correct = (uint32_t)(hash % (in->count + 1));
-    if (!train) {
-        if (++script->valid_steps == script->valid_not_finite_at)
-            result->loss_sum = NAN;
-        return;
-    }
-    p->weights[0] = p->weights[0] * 0.5f + (float)loss * lr;
-    p->weights[1] += p->weights[0];
-    p->steps++;
-    if (++script->train_steps == script->interrupt_at)
-        kill(getpid(), SIGINT);
-    if (script->interrupt_at && script->train_steps >= script->interrupt_at)
-        usleep(AFTER_INTERRUPT_US);
-    if (script->train_steps == script->not_finite_at)
-        result->loss_sum = NAN;
+    if (train)
+        finish_train(p, (float)loss * lr, result);
+    else
+        finish_valid(p, in->count, result);
 }
 
 static int sync_train(struct rs_plan *p, const struct rs_batch_input *in, float lr,

@@ -1,10 +1,11 @@
 /* fake_backend.h: two backends for tests of whole runs: quick, exact, and driven by a script.
  *
- * How it works: a "step" hashes every byte of its batch into the loss and moves two weights by it, so that a
- * batch that is lost, doubled, out of order or overwritten too early changes all that follows. fake_sync
- * computes in host memory. fake_stream has device slots, a copy queue and a compute queue; each call moves
- * them on by a random amount, and the copy out of host memory happens at its end, so memory that is reused
- * too soon shows. It takes tensors, or pixels that it resizes and normalizes when the step reads them.
+ * How it works: a "step" hashes every byte of its batch into the loss and moves two weights and a moment by
+ * it, so that a batch that is lost, doubled, out of order or overwritten too early changes all that follows.
+ * fake_sync computes in host memory. fake_stream has device slots, a copy queue and a compute queue; each
+ * call moves them on by a random amount, and the copy out of host memory happens at its end, so memory that
+ * is reused too soon shows. It takes tensors, or pixels that it resizes and normalizes when the step reads
+ * them.
  *
  * Owner: the script is the test's; set before a run. @thread as backend.h.
  */
@@ -12,6 +13,8 @@
 #define FAKE_BACKEND_H
 
 #include "backend.h"
+
+#define FAKE_HISTORY 32u /* steps that are remembered */
 
 enum fake_call {
     FAKE_NONE,
@@ -32,19 +35,27 @@ struct fake_script {
     uint32_t latency;    /* ticks an operation takes at most */
     enum fake_call fail; /* the fail_at-th (from 1) of these calls fails */
     uint32_t fail_at;
-    uint64_t interrupt_at;        /* train step that sends SIGINT, 0: none */
-    uint64_t not_finite_at;       /* train step */
+    bool fail_again;             /* the later ones fail as well */
+    uint64_t interrupt_at;       /* train step that sends SIGINT, 0: none */
+    uint64_t valid_interrupt_at; /* validation batch that sends it */
+    void (*interrupted)(void);   /* called once it is sent: waits until the run knows; NULL: steps get slow */
+    uint64_t kill_at;            /* train step that SIGKILL replaces */
+    uint64_t valid_kill_at;      /* validation batch */
+    uint64_t not_finite_at;      /* train step */
     uint64_t valid_not_finite_at; /* validation batch */
-    bool no_trace;                /* the device keeps no records */
-    uint32_t records_max;         /* it keeps this many, 0: enough */
+    const uint32_t *correct; /* samples that the validation of each epoch gets right; NULL: of the hash */
+    uint64_t epoch_steps;    /* with correct */
+    bool no_trace;           /* the device keeps no records */
+    uint32_t records_max;    /* it keeps this many, 0: enough */
     /* or NULL: sets the result of an eval step that waits for it, probabilities included */
     void (*evaluate)(const struct rs_batch_input *input, struct rs_step_result *result);
     /* written by the backend */
     uint64_t train_steps, valid_steps, copies;
-    size_t sample_bytes; /* of an upload */
-    bool eager;          /* as the plan was compiled */
-    uint32_t overlaps;   /* uploads begun while a step was queued */
-    float weights[2];    /* when the plan was destroyed */
+    size_t sample_bytes;            /* of an upload */
+    bool eager;                     /* as the plan was compiled */
+    uint32_t overlaps;              /* uploads begun while a step was queued */
+    float weights[2];               /* when the plan was destroyed */
+    float history[FAKE_HISTORY][2]; /* weights after each step of the whole run; [0]: as they were loaded */
 };
 
 extern const struct rs_backend fake_sync, fake_stream;
