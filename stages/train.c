@@ -22,6 +22,7 @@ struct rs_train {
     bool has_last_epoch;
     bool weights_good; /* false once a step failed or a loss wasn't finite */
     bool saved;        /* a checkpoint holds progress */
+    bool best_due;     /* the weights are the best so far, and best.safetensors doesn't hold them yet */
     struct rs_error finish_error;
     struct rs_upload upload;
     struct rs_stage_figures figures;
@@ -105,6 +106,7 @@ static int checkpoint(struct rs_train *t, const struct rs_progress *progress, en
     RS_TRY(code);
     rs_checkpointer_commit(t->o.checkpointer, progress, kind);
     t->saved = true;
+    t->best_due = false;
     return 0;
 }
 
@@ -136,11 +138,10 @@ static void post(struct rs_train *t, const struct rs_report *report)
 
 static int end_epoch(struct rs_train *t, struct rs_report *report, struct rs_error *err)
 {
-    enum rs_checkpoint_kind kind = RS_CHECKPOINT_EPOCH;
     double accuracy = rs_totals_accuracy(&t->progress.valid);
     if (t->progress.valid.samples && accuracy > t->progress.best_accuracy) {
         t->progress.best_accuracy = accuracy;
-        kind = RS_CHECKPOINT_BEST;
+        t->best_due = true;
     }
     report->kind = RS_REPORT_EPOCH;
     report->progress = t->last_epoch = t->progress;
@@ -149,7 +150,7 @@ static int end_epoch(struct rs_train *t, struct rs_report *report, struct rs_err
     t->has_last_epoch = true;
     post(t, report);
     t->progress = after_epoch(t);
-    int code = checkpoint(t, &t->progress, kind, err);
+    int code = checkpoint(t, &t->progress, t->best_due ? RS_CHECKPOINT_BEST : RS_CHECKPOINT_EPOCH, err);
     t->last_end = rs_now_ns(); /* the snapshot is no step's time */
     return code;
 }
@@ -343,7 +344,8 @@ void rs_train_finish(void *self)
         struct rs_progress progress = t->progress;
         progress.valid = (struct rs_totals){0}; /* an interrupted validation begins again */
         progress.valid_seconds = 0;
-        code = checkpoint(t, &progress, RS_CHECKPOINT_INTERRUPTED, error);
+        /* still due: the store at the epoch's end failed */
+        code = checkpoint(t, &progress, t->best_due ? RS_CHECKPOINT_BEST : RS_CHECKPOINT_INTERRUPTED, error);
     }
     if (code == 0)
         code = rs_checkpointer_wait(t->o.checkpointer, error);

@@ -164,6 +164,29 @@ static void without_validation_there_is_no_best(void **state)
     fixture_end(&plain);
 }
 
+/* What the end of an epoch could not store is stored when the run ends, as the best if it is. */
+static void a_store_that_fails_once_loses_no_best(void **state)
+{
+    (void)state;
+    static const uint32_t correct[EPOCHS] = {4, 9, 1};
+    for (uint32_t at = 1; at <= 3; at++) {
+        struct rs_training_options o = options(at % 2 ? &fake_stream : &fake_sync);
+        struct fake_script script = accuracies(correct);
+        struct run_result whole = fixture_run(&o, script);
+        fixture_remove(dir);
+        script.fail = FAKE_STORE;
+        script.fail_at = at;
+        struct run_result r = fixture_run(&o, script);
+        assert_int_equal(r.code, RS_E_BACKEND);
+        assert_epochs(correct, at, &whole); /* stored when the run ended */
+        o.resume = true;
+        r = fixture_run(&o, accuracies(correct));
+        assert_done(&r);
+        assert_epochs(correct, EPOCHS, &whole);
+        fixture_remove(dir);
+    }
+}
+
 static int begin(void **state)
 {
     (void)state;
@@ -193,6 +216,7 @@ int main(void)
         cmocka_unit_test_setup(the_best_lasts_over_resumes, fresh),
         cmocka_unit_test_setup(an_interrupt_leaves_the_best_as_it_is, fresh),
         cmocka_unit_test_setup(without_validation_there_is_no_best, fresh),
+        cmocka_unit_test_setup(a_store_that_fails_once_loses_no_best, fresh),
     };
     return cmocka_run_group_tests(tests, begin, end);
 }
