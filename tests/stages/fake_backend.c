@@ -268,14 +268,14 @@ static uint32_t scripted_correct(struct rs_plan *p, uint32_t count)
 
 static void finish_valid(struct rs_plan *p, uint32_t count, struct rs_step_result *result)
 {
-    script->valid_steps++;
-    if (script->valid_steps == script->valid_kill_at)
+    uint64_t number = ++script->valid_steps;
+    if (number == script->valid_kill_at)
         kill(getpid(), SIGKILL);
     if (script->correct)
         result->correct = scripted_correct(p, count);
-    if (script->valid_steps == script->valid_interrupt_at)
+    if (number == script->valid_interrupt_at)
         interrupt();
-    if (script->valid_steps == script->valid_not_finite_at)
+    if (number == script->valid_not_finite_at)
         result->loss_sum = NAN;
 }
 

@@ -50,7 +50,8 @@ struct fake_script {
     /* or NULL: sets the result of an eval step that waits for it, probabilities included */
     void (*evaluate)(const struct rs_batch_input *input, struct rs_step_result *result);
     /* written by the backend */
-    uint64_t train_steps, valid_steps, copies;
+    uint64_t train_steps, copies;
+    _Atomic uint64_t valid_steps;   /* any thread may look */
     size_t sample_bytes;            /* of an upload */
     bool eager;                     /* as the plan was compiled */
     uint32_t overlaps;              /* uploads begun while a step was queued */

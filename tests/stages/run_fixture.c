@@ -23,6 +23,7 @@ struct shared {
     struct run_result result;
     struct disk_script disk;
 };
+static struct shared *running; /* in the run's process */
 
 static void write_zero_weights(const char *path)
 {
@@ -83,6 +84,21 @@ void *__wrap_aligned_alloc(size_t alignment, size_t size)
     return block;
 }
 
+/* A thread that writes metrics and is slow: a checkpoint that doesn't wait for it is renamed meanwhile. */
+#define HOLD_MS 500
+int __real_fflush(FILE *file);
+int __wrap_fflush(FILE *file);
+
+int __wrap_fflush(FILE *file)
+{
+    const struct timespec pause = {.tv_nsec = 1000000};
+    uint64_t after = running ? running->disk.hold_after : 0;
+    if (after && atomic_load(&running->result.script.valid_steps) >= after)
+        for (int ms = 0; ms < HOLD_MS; ms++)
+            nanosleep(&pause, NULL);
+    return __real_fflush(file);
+}
+
 static atomic_bool cancelled;
 void __real_rs_run_cancel(struct rs_run *run);
 void __wrap_rs_run_cancel(struct rs_run *run);
@@ -107,6 +123,7 @@ _Noreturn static void run_in_child(const struct rs_training_options *options, st
     struct rs_training_options o = *options;
     if (o.resume)
         o.init = NULL;
+    running = shared;
     alarm(WATCHDOG_S);
     r->script.interrupted = wait_until_cancelled;
     fake_set_script(&r->script);
@@ -124,10 +141,7 @@ struct run_result fixture_run_disk(const struct rs_training_options *options, st
         mmap(NULL, sizeof *shared, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     assert_true(shared != MAP_FAILED);
     shared->result.script = device;
-    shared->disk.event = disk->event;
-    shared->disk.call = disk->call;
-    shared->disk.at = disk->at;
-    shared->disk.match = disk->match;
+    shared->disk = *disk;
     fflush(NULL);
     pid_t child = fork();
     assert_true(child >= 0);
