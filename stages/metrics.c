@@ -4,7 +4,9 @@
 #include "clock.h"
 
 #include <string.h>
+#include <time.h>
 
+#define SETTLE_NS 20000 /* between two looks */
 #define REPORTS 256u
 #define SINKS_MAX 4u
 #define TICK_MS 250u
@@ -169,6 +171,13 @@ int rs_metrics_post(struct rs_metrics *m, const struct rs_report *report)
     m->reports[index] = *report;
     rs_channel_push(m->posted, index);
     return 0;
+}
+
+void rs_metrics_settle(struct rs_metrics *m)
+{
+    const struct timespec pause = {.tv_nsec = SETTLE_NS};
+    while (rs_channel_length(m->unused) < REPORTS) /* only this thread takes from it */
+        nanosleep(&pause, NULL);
 }
 
 void rs_metrics_destroy(struct rs_metrics *m)

@@ -67,6 +67,9 @@ int rs_metrics_add(struct rs_metrics *metrics, const struct rs_metrics_sink_ops 
                    struct rs_error *err); /* at most 4; destroys self when it fails */
 /* 0, or RS_E_CANCELLED when the run was stopped while waiting. @thread train */
 int rs_metrics_post(struct rs_metrics *metrics, const struct rs_report *report);
+/* Waits until the sinks have what was posted. The loop gives it to them for as long as the train stage runs,
+ * in a stopped run as well. @thread train */
+void rs_metrics_settle(struct rs_metrics *metrics);
 /* Drains what was posted; the loop does it by itself. Failures fail the run.
  */
 void rs_metrics_drain(void *metrics);

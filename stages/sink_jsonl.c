@@ -41,14 +41,15 @@ static int jsonl_batch(void *self, const struct rs_report *r, struct rs_error *e
     struct jsonl *s = self;
     if (r->kind != RS_REPORT_STEP)
         return 0;
-    return written(
+    RS_TRY(written(
         s,
         fprintf(s->file,
                 "{\"event\":\"step\",\"epoch\":%u,\"step\":%llu,\"loss\":%.9g,\"accuracy\":%.9g,\"lr\":%.7g,"
                 "\"images\":%u,\"seconds\":%.6f,\"data_wait_seconds\":%.6f}\n",
                 r->epoch, (unsigned long long)r->step, r->loss, r->accuracy, r->lr, r->images, r->seconds,
                 r->wait_seconds),
-        err);
+        err));
+    return written(s, fflush(s->file), err);
 }
 
 static int write_phase(struct jsonl *s, const char *name, const struct rs_totals *t, struct rs_error *err)
@@ -101,12 +102,6 @@ static int jsonl_epoch(void *self, const struct rs_epoch_summary *e, struct rs_e
     return written(s, fflush(s->file), err);
 }
 
-static int jsonl_tick(void *self, struct rs_error *err)
-{
-    struct jsonl *s = self;
-    return written(s, fflush(s->file), err);
-}
-
 static void jsonl_destroy(void *self)
 {
     struct jsonl *s = self;
@@ -114,8 +109,7 @@ static void jsonl_destroy(void *self)
     rs_free(s);
 }
 
-const struct rs_metrics_sink_ops rs_sink_jsonl = {"jsonl", jsonl_batch, jsonl_epoch, jsonl_tick,
-                                                  jsonl_destroy};
+const struct rs_metrics_sink_ops rs_sink_jsonl = {"jsonl", jsonl_batch, jsonl_epoch, NULL, jsonl_destroy};
 
 /* JSON has no control characters but white space; the parser takes all of them for that. */
 static bool has_control(const char *line, size_t length)

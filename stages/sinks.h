@@ -6,7 +6,8 @@
 #include "metrics.h"
 #include <stdio.h>
 
-/* One JSON object a line, appended to path, flushed with each tick and epoch. */
+/* One JSON object a line, appended to path and flushed, so that a checkpoint never counts a step without one.
+ */
 extern const struct rs_metrics_sink_ops rs_sink_jsonl;
 int rs_sink_jsonl_create(void **out, const char *path, struct rs_error *err);
 /* Before a run goes on: drops the lines of steps after `steps` and of epochs from `epoch` on, which the run

@@ -104,6 +104,7 @@ static int checkpoint(struct rs_train *t, const struct rs_progress *progress, en
         code = t->o.backend->store(t->o.plan, snapshot, err);
     rs_lane_end(t->lane);
     RS_TRY(code);
+    rs_metrics_settle(t->o.metrics); /* the lines of what it counts are written before the checkpoint */
     rs_checkpointer_commit(t->o.checkpointer, progress, kind);
     t->saved = true;
     t->best_due = false;

@@ -73,6 +73,24 @@ static void a_death_at_a_rename_of_a_resumed_run(void **state)
     }
 }
 
+/* Dead right after the resume file's rename: the lines of what it counts are there, however slow their
+ * writer. */
+static void a_checkpoint_s_lines_are_written_before_it(void **state)
+{
+    (void)state;
+    for (uint32_t n = 0; n < 4; n++) {
+        struct rs_training_options o = options(n);
+        struct fake_script s = script();
+        struct disk_script disk = {
+            .event = DISK_KILL_AFTER, .call = DISK_RENAME, .at = 1, .match = "resume.safetensors"};
+        s.interrupt_at = n < 2 ? 4 : 0;
+        disk.hold_after = n < 2 ? 0 : 2; /* else lines are held back by a buffer alone */
+        struct run_result r = fixture_run_disk(&o, s, &disk);
+        assert_true(r.killed);
+        assert_goes_on(&whole, &o, script());
+    }
+}
+
 static void a_rename_or_an_fsync_that_fails(void **state)
 {
     (void)state;
@@ -172,6 +190,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(a_death_at_a_rename, fresh),
         cmocka_unit_test_setup(a_death_at_a_rename_of_a_resumed_run, fresh),
+        cmocka_unit_test_setup(a_checkpoint_s_lines_are_written_before_it, fresh),
         cmocka_unit_test_setup(a_rename_or_an_fsync_that_fails, fresh),
         cmocka_unit_test_setup(a_folder_that_can_t_be_synced, fresh),
         cmocka_unit_test_setup(the_checkpoint_of_an_interrupt_fails, fresh),
