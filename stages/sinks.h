@@ -11,8 +11,8 @@
 extern const struct rs_metrics_sink_ops rs_sink_jsonl;
 int rs_sink_jsonl_create(void **out, const char *path, struct rs_error *err);
 /* Before a run goes on: drops the lines of steps after `steps` and of epochs from `epoch` on, which the run
- * will write again, and a last line that was cut off. By file.h: a failure leaves the file as it was. A
- * missing file is no error. */
+ * will write again, and what is no whole line. A missing file is no error; after an error the file is as it
+ * was. */
 int rs_sink_jsonl_rewind(const char *path, uint64_t steps, uint32_t epoch, struct rs_error *err);
 
 /* The notebook's line and the verdict, each epoch; with terminal, a progress line that rewrites itself. */
