@@ -3,6 +3,7 @@
 
 #include <cjson/cJSON.h>
 #include <errno.h>
+#include <math.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -91,7 +92,8 @@ static bool set_field(struct rs_progress *progress, const struct field *field, d
 {
     void *at = (char *)progress + field->offset;
     double limit = field->kind == FIELD_BOOL ? 1 : field->kind == FIELD_U32 ? UINT32_MAX : 9007199254740992.0;
-    if (field->kind != FIELD_DOUBLE && !(value >= 0 && value <= limit))
+    if (!isfinite(value) ||
+        (field->kind != FIELD_DOUBLE && (value < 0 || value > limit || value != floor(value))))
         return false;
     switch (field->kind) {
     case FIELD_BOOL:
