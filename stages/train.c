@@ -20,10 +20,11 @@ struct rs_train {
     struct rs_progress progress;
     struct rs_progress last_epoch;
     bool has_last_epoch;
-    bool weights_good; /* false once a step failed or a loss wasn't finite */
-    bool saved;        /* a checkpoint holds progress */
-    bool best_due;     /* the weights are the best so far, and best.safetensors doesn't hold them yet */
-    struct rs_error finish_error;
+    bool weights_good;       /* false once a step failed or a loss wasn't finite */
+    bool saved;              /* a checkpoint holds progress */
+    bool best_due;           /* the weights are the best so far, and best.safetensors doesn't hold them yet */
+    struct rs_error failure; /* the first of a batch, a poll or the drain */
+    struct rs_error finish_error; /* of the last checkpoint */
     struct rs_upload upload;
     struct rs_stage_figures figures;
     uint64_t last_end; /* of the batch before, or of the start */
@@ -266,9 +267,16 @@ static void begin_phase(struct rs_train *t, uint32_t epoch)
     rs_lane_phase(t->lane, t->epoch_name, epoch);
 }
 
-int rs_train_batch(void *self, struct rs_slot *slot, uint64_t waited_ns, struct rs_error *err)
+/* A run that was cancelled keeps no error: the stage does, and tells it when it left progress unsaved. */
+static int keep_failure(struct rs_train *t, int code, const struct rs_error *error)
 {
-    struct rs_train *t = self;
+    if (code < 0 && !t->failure.code)
+        t->failure = *error;
+    return code;
+}
+
+static int begin_batch(struct rs_train *t, struct rs_slot *slot, uint64_t waited_ns, struct rs_error *err)
+{
     struct rs_batch_input input;
     uint32_t device_slot;
     if (t->epoch_closing || t->next_ticket - t->first_ticket == RS_DEVICE_SLOTS_MAX ||
@@ -283,6 +291,11 @@ int rs_train_batch(void *self, struct rs_slot *slot, uint64_t waited_ns, struct 
     RS_TRY(code);
     return t->o.backend->stream ? start_step(t, &plan, device_slot, waited_ns, err)
                                 : run_step(t, &plan, slot, &input, waited_ns, err);
+}
+
+int rs_train_batch(void *self, struct rs_slot *slot, uint64_t waited_ns, struct rs_error *err)
+{
+    return keep_failure(self, begin_batch(self, slot, waited_ns, err), err);
 }
 
 /* Takes the results that are there. */
@@ -303,9 +316,8 @@ static int take_results(struct rs_train *t, struct rs_error *err)
     return 0;
 }
 
-int rs_train_poll(void *self, struct rs_error *err)
+static int poll_device(struct rs_train *t, struct rs_error *err)
 {
-    struct rs_train *t = self;
     uint64_t began = rs_now_ns();
     int uploads = rs_upload_poll(&t->upload, err);
     RS_TRY(uploads);
@@ -313,6 +325,11 @@ int rs_train_poll(void *self, struct rs_error *err)
     RS_TRY(results);
     t->figures.busy_ns += rs_now_ns() - began;
     return uploads == RS_AGAIN || results == RS_AGAIN ? RS_AGAIN : 0;
+}
+
+int rs_train_poll(void *self, struct rs_error *err)
+{
+    return keep_failure(self, poll_device(self, err), err);
 }
 
 /* What was started ends before anything is saved or freed; its results count. */
@@ -328,6 +345,7 @@ static void drain(struct rs_train *t)
         code = rs_error_set(&error, RS_E_BACKEND, "the device has no result of a step that it ended");
     if (code < 0) {
         t->weights_good = false;
+        keep_failure(t, code, &error);
         rs_run_fail(t->o.run, "train", &error);
     }
 }
@@ -357,8 +375,11 @@ void rs_train_finish(void *self)
 int rs_train_error(const struct rs_train *t, struct rs_error *err)
 {
     if (t->finish_error.code)
-        rs_error_set(err, t->finish_error.code, "checkpoint: %s", t->finish_error.message);
-    return t->finish_error.code;
+        return rs_error_set(err, t->finish_error.code, "checkpoint: %s", t->finish_error.message);
+    bool lost = !t->saved || t->first_ticket < t->next_ticket; /* what was started counts as well */
+    if (t->failure.code && lost)
+        return rs_error_set(err, t->failure.code, "train: %s", t->failure.message);
+    return 0;
 }
 
 const struct rs_progress *rs_train_progress(const struct rs_train *t)

@@ -44,7 +44,8 @@ void rs_train_finish(void *self);
 /* Where it stands; the last finished epoch's totals. After the thread's end. @thread main */
 const struct rs_progress *rs_train_progress(const struct rs_train *train);
 const struct rs_progress *rs_train_last_epoch(const struct rs_train *train); /* NULL before the first */
-/* 0, or why the checkpoint at the end failed; the run's own error came first. @thread main */
+/* 0, or why the progress isn't saved: the checkpoint at the end failed, or the stage did after the run was
+ * cancelled. A run that failed by itself has its own error, which came first. @thread main */
 int rs_train_error(const struct rs_train *train, struct rs_error *err);
 /* Whether the last checkpoint holds all steps done. */
 bool rs_train_saved(const struct rs_train *train);

@@ -74,12 +74,21 @@ struct rs_plan {
     struct rs_error failure; /* of a queued step */
 };
 
+/* What a step that failed leaves is not known: nothing good may be made of it. */
+static void spoil(struct rs_plan *p)
+{
+    p->weights[0] = p->weights[1] = p->moment = NAN;
+}
+
 static int may_fail(struct rs_plan *p, enum fake_call call, struct rs_error *err)
 {
     uint32_t number = ++p->calls[call];
     if (call == script->fail &&
-        (number == script->fail_at || (script->fail_again && number > script->fail_at)))
+        (number == script->fail_at || (script->fail_again && number > script->fail_at))) {
+        if (call == FAKE_TRAIN || call == FAKE_RESULT || call == FAKE_DRAIN)
+            spoil(p);
         return rs_error_set(err, RS_E_BACKEND, "made to fail in call %d", call);
+    }
     return 0;
 }
 
@@ -163,6 +172,8 @@ static int fake_compile(struct rs_device *device, const struct rs_graph *graph,
         o->pixels.height ? (size_t)3 * o->pixels.height * o->pixels.width : p->floats * sizeof(float);
     script->sample_bytes = p->sample_bytes;
     script->eager = o->eager;
+    memcpy(script->train_sizes, o->train_batches, sizeof script->train_sizes);
+    memcpy(script->eval_sizes, o->eval_batches, sizeof script->eval_sizes);
     for (int i = 0; i < RS_BATCH_SIZES_MAX; i++) {
         p->capacity = o->train_batches[i] > p->capacity ? o->train_batches[i] : p->capacity;
         p->capacity = o->eval_batches[i] > p->capacity ? o->eval_batches[i] : p->capacity;
@@ -275,8 +286,10 @@ static void finish_valid(struct rs_plan *p, uint32_t count, struct rs_step_resul
         result->correct = scripted_correct(p, count);
     if (number == script->valid_interrupt_at)
         interrupt();
-    if (number == script->valid_not_finite_at)
+    if (number == script->valid_not_finite_at) {
         result->loss_sum = NAN;
+        spoil(p);
+    }
 }
 
 static void finish_train(struct rs_plan *p, float change, struct rs_step_result *result)
@@ -293,13 +306,24 @@ static void finish_train(struct rs_plan *p, float change, struct rs_step_result 
         interrupt();
     if (script->interrupt_at && script->train_steps >= script->interrupt_at && !script->interrupted)
         usleep(AFTER_INTERRUPT_US);
-    if (script->train_steps == script->not_finite_at)
+    if (script->train_steps == script->not_finite_at) {
         result->loss_sum = NAN;
+        spoil(p);
+    }
+}
+
+static bool is_listed(const uint32_t sizes[RS_BATCH_SIZES_MAX], uint32_t count)
+{
+    bool listed = false;
+    for (int i = 0; i < RS_BATCH_SIZES_MAX; i++)
+        listed = listed || sizes[i] == count;
+    return listed;
 }
 
 static void compute(struct rs_plan *p, const struct rs_batch_input *in, bool train, float lr,
                     struct rs_step_result *result)
 {
+    RS_ASSERT(is_listed(train ? script->train_sizes : script->eval_sizes, in->count));
     uint64_t hash = hash_batch(p, in);
     double loss = (double)(hash >> 44) / (1 << 20) + (double)p->weights[0];
     result->loss_sum = loss * in->count;

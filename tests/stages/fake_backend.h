@@ -2,10 +2,10 @@
  *
  * How it works: a "step" hashes every byte of its batch into the loss and moves two weights and a moment by
  * it, so that a batch that is lost, doubled, out of order or overwritten too early changes all that follows.
- * fake_sync computes in host memory. fake_stream has device slots, a copy queue and a compute queue; each
- * call moves them on by a random amount, and the copy out of host memory happens at its end, so memory that
- * is reused too soon shows. It takes tensors, or pixels that it resizes and normalizes when the step reads
- * them.
+ * A step that fails, and one whose loss is not finite, spoils the weights. fake_sync computes in host memory.
+ * fake_stream has device slots, a copy queue and a compute queue; each call moves them on by a random amount,
+ * and the copy out of host memory happens at its end, so memory that is reused too soon shows. It takes
+ * tensors, or pixels that it resizes and normalizes when the step reads them.
  *
  * Owner: the script is the test's; set before a run. @thread as backend.h.
  */
@@ -51,9 +51,10 @@ struct fake_script {
     void (*evaluate)(const struct rs_batch_input *input, struct rs_step_result *result);
     /* written by the backend */
     uint64_t train_steps, copies;
-    _Atomic uint64_t valid_steps;   /* any thread may look */
-    size_t sample_bytes;            /* of an upload */
-    bool eager;                     /* as the plan was compiled */
+    _Atomic uint64_t valid_steps;                                             /* any thread may look */
+    size_t sample_bytes;                                                      /* of an upload */
+    uint32_t train_sizes[RS_BATCH_SIZES_MAX], eval_sizes[RS_BATCH_SIZES_MAX]; /* of batches, as compiled */
+    bool eager;                                                               /* as the plan was compiled */
     uint32_t overlaps;              /* uploads begun while a step was queued */
     float weights[2];               /* when the plan was destroyed */
     float history[FAKE_HISTORY][2]; /* weights after each step of the whole run; [0]: as they were loaded */
