@@ -28,6 +28,8 @@ static enum disk_event next_event(enum disk_call call, const char *path)
 {
     if (!script || (script->match && !strstr(path, script->match)))
         return DISK_NOTHING;
+    if (script->before)
+        script->before(call, path);
     uint32_t number = atomic_fetch_add(&script->calls[call], 1) + 1;
     return call == script->call && number == script->at ? script->event : DISK_NOTHING;
 }

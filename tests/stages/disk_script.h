@@ -21,6 +21,8 @@ struct disk_script {
     enum disk_call call;
     uint32_t at;
     const char *match; /* in the path that is synced or renamed to; NULL: every path */
+    void (*before)(enum disk_call call,
+                   const char *path); /* called before each matching one; NULL: nothing */
     uint64_t
         hold_after; /* validation batches after which a flush waits a while for that call; 0: none does */
     /* written by the wrapped calls */
