@@ -4,26 +4,9 @@
 #
 # usage: test_gpu_check.sh TOOLS_FOLDER BUILD_FOLDER
 set -euo pipefail
-
+# shellcheck source=tests/scripts/support.sh
+. "$(dirname "$0")/../scripts/support.sh"
 check=$1/gpu-check build=$2
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-
-fail() {
-    echo "FAILED: $1" >&2
-    cat "$work/output" >&2
-    exit 1
-}
-
-# gives CODE COMMAND...: the command ends with this code; its output in $work/output.
-gives() {
-    local expected=$1 code=0
-    shift
-    "$@" >"$work/output" 2>&1 || code=$?
-    [ $code -eq "$expected" ] || fail "exit code $code, not $expected: $*"
-}
-
-says() { grep -qE "$1" "$work/output" || fail "no '$1'"; }
 
 # ---- the real programs ----
 if [ -x "$build/tests/cuda/cuda_check" ]; then
