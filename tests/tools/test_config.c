@@ -1,7 +1,7 @@
-/* test_config.c: the table of options: defaults, ranges, contradictions, JSON, merge with a stored
- * configuration. */
+/* test_config.c: the table of options: defaults, ranges, contradictions, and how values reach a run. */
 #include "support.h"
 
+#include "command_line.h"
 #include "config.h"
 #include "planner.h"
 #include "resnet.h"
@@ -11,59 +11,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define ARGS_MAX 64
-
-/* Reads "train --data x" as a command line. The words live in storage, which must outlive the config. */
-static int create(const struct rs_config **out, char storage[512], const char *line, struct rs_error *err)
-{
-    static char *args[ARGS_MAX];
-    int count = 0;
-    char *rest = storage;
-    snprintf(storage, 512, "%s", line);
-    for (char *word; (word = strsep(&rest, " "));) {
-        if (*word)
-            args[count++] = word;
-    }
-    args[count] = NULL;
-    int command = rs_command_find(args[0]);
-    assert_true(command >= 0);
-    return rs_config_create(out, (enum rs_command)command, count, args, err);
-}
-
-static const struct rs_config *accepted(char storage[512], const char *line)
-{
-    const struct rs_config *config = NULL;
-    struct rs_error err = {0};
-    if (create(&config, storage, line, &err) != RS_OK)
-        fail_msg("'%s' was refused: %s", line, err.message);
-    assert_non_null(config);
-    return config;
-}
-
-/* Refused as wrong usage, with every word of the NULL-ended list in the message. */
-static void refused(const char *line, ...)
-{
-    char storage[512];
-    const struct rs_config *config = NULL;
-    struct rs_error err = {0};
-    int code = create(&config, storage, line, &err);
-    if (code != RS_E_USAGE)
-        fail_msg("'%s' gave %s, not a usage error", line, rs_error_name(code));
-    assert_null(config);
-    va_list words;
-    va_start(words, line);
-    for (const char *word; (word = va_arg(words, const char *));) {
-        if (!strstr(err.message, word))
-            fail_msg("'%s': no '%s' in '%s'", line, word, err.message);
-    }
-    va_end(words);
-    assert_null(strchr(err.message, '\n'));
-}
-
 static void test_train_defaults(void **unused)
 {
     (void)unused;
-    char storage[512];
+    char storage[LINE_ROOM];
     const struct rs_config *c = accepted(storage, "train --data x");
     struct rs_training_options o;
     rs_config_training(c, "{}", &o);
@@ -104,7 +55,7 @@ static void test_devices(void **unused)
                 {"cuda:0", "cuda", "cuda", 0},     {"cuda:7", "cuda", "cuda:7", 7},
                 {"cuda:63", "cuda", "cuda:63", 63}};
     for (size_t i = 0; i < sizeof good / sizeof good[0]; i++) {
-        char storage[512], line[64], printed[16];
+        char storage[LINE_ROOM], line[64], printed[16];
         struct rs_training_options o;
         snprintf(line, sizeof line, "train --data x --device %s", good[i].text);
         const struct rs_config *c = accepted(storage, line);
@@ -129,7 +80,7 @@ static void test_devices(void **unused)
 static void test_other_defaults(void **unused)
 {
     (void)unused;
-    char storage[512];
+    char storage[LINE_ROOM];
     const struct rs_config *c = accepted(storage, "predict --weights w a.png b.png");
     assert_int_equal(c->top, 3);
     assert_int_equal(c->operand_count, 2);
@@ -157,7 +108,7 @@ static void test_other_defaults(void **unused)
 static void test_given_values(void **unused)
 {
     (void)unused;
-    char storage[512];
+    char storage[LINE_ROOM];
     const struct rs_config *c = accepted(
         storage,
         "train --data=x --valid-data v --out o --epochs 3 --max-steps 7 --batch-size=5 --lr 1e-4 "
@@ -243,7 +194,7 @@ static void test_ranges_of_the_issue(void **unused)
     assert_int_equal(rs_resnet_build(&graph, 74, 10, NULL), RS_E_SHAPE);
     assert_int_equal(rs_resnet_build(&graph, 75, 10, NULL), 0);
     rs_graph_destroy(graph);
-    char storage[512];
+    char storage[LINE_ROOM];
     rs_config_destroy(accepted(storage, "preview --data x --image-size 74"));
 }
 
@@ -284,115 +235,106 @@ static void test_missing_and_unknown(void **unused)
     refused("train -x", "unknown option -x", "--help", NULL);
 }
 
-static void test_json_round_trip(void **unused)
+/* Every option of a run reaches it: each given value differs from its default and from the others. */
+static void test_all_options_reach_the_run(void **unused)
 {
     (void)unused;
-    char storage[512], other_storage[512];
+    char storage[LINE_ROOM];
     const struct rs_config *c = accepted(
         storage,
-        "train --data x --epochs 3 --max-steps 70 --batch-size 5 --lr 0.0003 --optimizer sgd "
-        "--momentum 0.9 --no-shuffle --seed 9007199254740991 --device cuda:3 --workers 1 --fuse none");
-    char *text = NULL;
-    assert_int_equal(rs_config_json(c, &text, NULL), RS_OK);
-    assert_non_null(strstr(text, "\"batch_size\":\t5"));
-    assert_non_null(strstr(text, "\"lr\":\t0.0003"));
-    assert_non_null(strstr(text, "\"shuffle\":\tfalse"));
-    assert_non_null(strstr(text, "\"threads\":\t\"auto\""));
-    assert_non_null(strstr(text, "\"valid_data\":\tnull"));
-    struct rs_config merged;
-    struct rs_error err = {0};
-    rs_config_defaults(&merged, RS_COMMAND_TRAIN);
-    if (rs_config_merge(&merged, text, "resume", &err) != RS_OK)
-        fail_msg("%s", err.message);
-    for (int id = 0; id < RS_OPTIONS; id++) {
-        if ((rs_options[id].flags & RS_SAVED) == 0)
-            continue;
-        rs_option_print(c, (enum rs_option_id)id, storage + 256, 256);
-        rs_option_print(&merged, (enum rs_option_id)id, other_storage, sizeof other_storage);
-        assert_string_equal(storage + 256, other_storage);
-    }
-    char *again = NULL;
-    assert_int_equal(rs_config_json(&merged, &again, NULL), RS_OK);
-    assert_string_equal(text, again);
-    for (int id = 0; id < RS_OPTIONS; id++)
-        free(merged.owned[id]);
-    free(text);
-    free(again);
+        "train --data d --valid-data v --init w --out o --trace t --max-pixels 12345 --epochs 3 --max-steps "
+        "70 "
+        "--batch-size 5 --eval-batch-size 6 --image-size 80 --optimizer sgd --lr 0.5 --momentum 0.25 "
+        "--weight-decay 0.125 --seed 11 --no-shuffle --device cuda:2 --precision tf32 --workers 1 --prefetch "
+        "9 "
+        "--fuse none --preprocess device --cuda-graph off --quiet");
+    struct rs_training_options o;
+    rs_config_training(c, "json", &o);
+    assert_string_equal(o.data, "d");
+    assert_string_equal(o.valid_data, "v");
+    assert_string_equal(o.init, "w");
+    assert_string_equal(o.out, "o");
+    assert_string_equal(o.trace, "t");
+    assert_string_equal(o.config_json, "json");
+    assert_false(o.resume);
+    assert_int_equal(o.max_pixels, 12345);
+    assert_int_equal(o.epochs, 3);
+    assert_int_equal(o.max_steps, 70);
+    assert_int_equal(o.batch_size, 5);
+    assert_int_equal(o.eval_batch_size, 6);
+    assert_int_equal(o.image_size, 80);
+    assert_int_equal(o.optimizer, RS_OPTIMIZER_SGD);
+    assert_true(o.lr == 0.5F && o.momentum == 0.25F && o.weight_decay == 0.125F);
+    assert_int_equal(o.seed, 11);
+    assert_false(o.shuffle);
+    assert_string_equal(o.device, "cuda");
+    assert_int_equal(o.ordinal, 2);
+    assert_int_equal(o.precision, RS_PRECISION_TF32);
+    assert_int_equal(o.workers, 1);
+    assert_int_equal(o.threads, 0);
+    assert_int_equal(o.prefetch, 9);
+    assert_int_equal(o.fuse, RS_FUSE_NONE);
+    assert_int_equal(o.preprocess, RS_PREPROCESS_DEVICE);
+    assert_int_equal(o.step_graph, RS_STEP_GRAPH_OFF);
+    assert_true(o.quiet);
+    rs_config_destroy(c);
+    c = accepted(storage, "train --data d --cuda-graph on --preprocess host --device cpu --threads 1");
+    rs_config_training(c, NULL, &o);
+    assert_int_equal(o.step_graph, RS_STEP_GRAPH_ON);
+    assert_int_equal(o.preprocess, RS_PREPROCESS_HOST);
+    assert_int_equal(o.threads, 1);
+    assert_int_equal(rs_config_device_options(c).threads, 1);
+    assert_null(o.trace);
+    rs_config_destroy(c);
+    c = accepted(storage, "train --data d");
+    rs_config_training(c, NULL, &o);
+    assert_int_equal(o.step_graph, RS_STEP_GRAPH_DEFAULT);
+    assert_int_equal(o.preprocess, RS_PREPROCESS_AUTO);
     rs_config_destroy(c);
 }
 
-/* A config with one option given, merged with a stored text; returns the code. */
-static int merge(enum rs_option_id id, const char *value, const char *stored, struct rs_error *err)
-{
-    struct rs_config config;
-    rs_config_defaults(&config, RS_COMMAND_TRAIN);
-    assert_int_equal(rs_config_set(&config, id, value, strncmp(value, "no-", 3) == 0, err), RS_OK);
-    config.given = UINT64_C(1) << id;
-    int code = rs_config_merge(&config, stored, "run/resume.safetensors", err);
-    for (int i = 0; i < RS_OPTIONS; i++)
-        free(config.owned[i]);
-    return code;
-}
-
-static void test_merge_refuses_other_bits(void **unused)
+/* What a bench takes: each option with each part, accepted or refused with the reason. */
+static void test_bench_options(void **unused)
 {
     (void)unused;
     static const struct {
-        enum rs_option_id id;
-        const char *value, *stored, *given, *run;
+        const char *option, *ring, *pipeline, *train, *train_with_data; /* NULL: accepted */
     } cases[] = {
-        {RS_OPTION_BATCH_SIZE, "32", "{\"batch_size\":64}", "--batch-size 32", "--batch-size 64"},
-        {RS_OPTION_SEED, "1", "{\"seed\":2}", "--seed 1", "--seed 2"},
-        {RS_OPTION_OPTIMIZER, "sgd", "{\"optimizer\":\"adam\"}", "--optimizer sgd", "--optimizer adam"},
-        {RS_OPTION_PRECISION, "bf16", "{\"precision\":\"fp32\"}", "--precision bf16", "--precision fp32"},
-        {RS_OPTION_IMAGE_SIZE, "80", "{\"image_size\":96}", "--image-size 80", "--image-size 96"},
-        {RS_OPTION_SHUFFLE, "no-shuffle", "{\"shuffle\":true}", "--no-shuffle", "--shuffle"},
-        {RS_OPTION_LR, "0.1", "{\"lr\":0.01}", "--lr 0.1", "--lr 0.01"},
-        {RS_OPTION_MOMENTUM, "0.1", "{\"momentum\":0}", "--momentum 0.1", "--momentum 0"},
-        {RS_OPTION_WEIGHT_DECAY, "0.1", "{\"weight_decay\":0}", "--weight-decay 0.1", "--weight-decay 0"},
+#define RING "bench ring takes no options"
+#define COMPUTES "bench pipeline computes nothing: --"
+#define READS "bench train reads nothing without --data: --"
+        {"--batch-size 4", RING, NULL, NULL, NULL},
+        {"--steps 4", RING, NULL, NULL, NULL},
+        {"--repeats 2", RING, NULL, "--repeats belongs to bench pipeline",
+         "--repeats belongs to bench pipeline"},
+        {"--image-size 96", RING, NULL, NULL, NULL},
+        {"--image-size 74", RING, NULL, "--image-size 74 is too small", "--image-size 74 is too small"},
+        {"--device cpu", RING, COMPUTES "device", NULL, NULL},
+        {"--precision bf16", RING, COMPUTES "precision", NULL, NULL},
+        {"--threads 1", RING, COMPUTES "threads", NULL, NULL},
+        {"--cuda-graph off", RING, COMPUTES "cuda-graph", NULL, NULL},
+        {"--preprocess host", RING, COMPUTES "preprocess", READS "preprocess", NULL},
+        {"--workers 1", RING, NULL, READS "workers", NULL},
+        {"--prefetch 2", RING, NULL, READS "prefetch", NULL},
+        {"--fuse none", RING, NULL, READS "fuse", NULL},
+        {"--max-pixels 9", RING, NULL, READS "max-pixels", NULL},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-        struct rs_error err = {0};
-        assert_int_equal(merge(cases[i].id, cases[i].value, cases[i].stored, &err), RS_E_USAGE);
-        assert_non_null(strstr(err.message, cases[i].given));
-        assert_non_null(strstr(err.message, cases[i].run));
+        const char *const parts[] = {"ring", "pipeline", "train", "train --data d"};
+        const char *const reasons[] = {cases[i].ring, cases[i].pipeline, cases[i].train,
+                                       cases[i].train_with_data};
+        for (int part = 0; part < 4; part++) {
+            char storage[LINE_ROOM], line[128];
+            snprintf(line, sizeof line, "bench %s %s", parts[part], cases[i].option);
+            if (reasons[part])
+                refused(line, reasons[part], NULL);
+            else
+                rs_config_destroy(accepted(storage, line));
+        }
     }
-    /* the same value, also in another spelling, is no contradiction */
-    assert_int_equal(merge(RS_OPTION_LR, "1e-2", "{\"lr\":0.01}", NULL), RS_OK);
-    assert_int_equal(merge(RS_OPTION_LR, "0.01", "{\"lr\":0.0100000000}", NULL), RS_OK);
-    assert_int_equal(merge(RS_OPTION_SHUFFLE, "no-shuffle", "{\"shuffle\":false}", NULL), RS_OK);
-    /* and these may change */
-    assert_int_equal(merge(RS_OPTION_EPOCHS, "9", "{\"epochs\":2}", NULL), RS_OK);
-    assert_int_equal(merge(RS_OPTION_MAX_STEPS, "none", "{\"max_steps\":2}", NULL), RS_OK);
-    assert_int_equal(merge(RS_OPTION_PREFETCH, "1", "{\"prefetch\":2}", NULL), RS_OK);
-    assert_int_equal(merge(RS_OPTION_DATA, "moved", "{\"data\":\"/old\"}", NULL), RS_OK);
-}
-
-static void test_merge_of_strange_files(void **unused)
-{
-    (void)unused;
-    static const char *const wrong[] = {"",
-                                        "[]",
-                                        "{\"epochs\":",
-                                        "{\"epochs\":0}",
-                                        "{\"epochs\":\"x\"}",
-                                        "{\"epochs\":null}",
-                                        "{\"data\":3}",
-                                        "{\"lr\":\"0.1\"}",
-                                        "{\"shuffle\":1}",
-                                        "{\"precision\":\"fp8\"}"};
-    for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
-        struct rs_error err = {0};
-        if (merge(RS_OPTION_FUSE, "auto", wrong[i], &err) != RS_E_CORRUPT)
-            fail_msg("%s was taken", wrong[i]);
-        assert_non_null(strstr(err.message, "run/resume.safetensors"));
-    }
-    /* a run from a larger machine: as many workers as there are cores here, by default */
-    struct rs_config config;
-    rs_config_defaults(&config, RS_COMMAND_TRAIN);
-    assert_int_equal(rs_config_merge(&config, "{\"workers\":100000,\"threads\":1}", "r", NULL), RS_OK);
-    assert_int_equal(config.workers, 0);
-    assert_int_equal(config.threads, 1);
+    refused("bench", "ring|pipeline|train is missing", NULL);
+    refused("bench train pipeline", "'pipeline' is too much", NULL);
+    refused("bench rings", "rings: one of ring, pipeline, train is allowed", NULL);
 }
 
 /* The helps and defaults of the table make sense: the test of its rows, not of code. */
@@ -438,12 +380,17 @@ static void test_edit_distance(void **unused)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_train_defaults),         cmocka_unit_test(test_devices),
-        cmocka_unit_test(test_other_defaults),         cmocka_unit_test(test_given_values),
-        cmocka_unit_test(test_ranges_of_the_table),    cmocka_unit_test(test_ranges_of_the_issue),
-        cmocka_unit_test(test_contradictions),         cmocka_unit_test(test_missing_and_unknown),
-        cmocka_unit_test(test_json_round_trip),        cmocka_unit_test(test_merge_refuses_other_bits),
-        cmocka_unit_test(test_merge_of_strange_files), cmocka_unit_test(test_table_is_whole),
+        cmocka_unit_test(test_train_defaults),
+        cmocka_unit_test(test_devices),
+        cmocka_unit_test(test_other_defaults),
+        cmocka_unit_test(test_given_values),
+        cmocka_unit_test(test_ranges_of_the_table),
+        cmocka_unit_test(test_ranges_of_the_issue),
+        cmocka_unit_test(test_contradictions),
+        cmocka_unit_test(test_missing_and_unknown),
+        cmocka_unit_test(test_all_options_reach_the_run),
+        cmocka_unit_test(test_bench_options),
+        cmocka_unit_test(test_table_is_whole),
         cmocka_unit_test(test_edit_distance),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
