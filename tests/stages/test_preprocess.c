@@ -4,6 +4,7 @@
 
 #include "fake_backend.h"
 #include "scene.h"
+#include "stream.h"
 
 #include "cmocka_all.h"
 
@@ -29,7 +30,11 @@ static void assert_choice(struct rs_preprocess_choice choice, uint32_t stages, u
     assert_int_equal(choice.pixels.height, side);
     assert_int_equal(choice.pixels.width, side);
     assert_true(choice.pixels.planar == (side > 0));
-    assert_int_equal(strlen(rs_preprocess_text(&choice)) > 0, side > 0);
+    assert_string_equal(rs_preprocess_text(&choice),
+                        stages == 3 ? ""
+                        : stages == 1
+                            ? "; the device resizes and normalizes"
+                            : "; the device normalizes (it resizes only images that all have one size)");
 }
 
 static void the_device_does_what_it_can(void **state)
@@ -56,8 +61,28 @@ static void a_device_in_host_memory_refuses(void **state)
     struct rs_source *const sources[2] = {files, NULL};
     assert_int_equal(rs_preprocess_choose(RS_PREPROCESS_DEVICE, &fake_sync, sources, 96, &choice, &err),
                      RS_E_USAGE);
-    assert_non_null(strstr(err.message, "--preprocess host"));
-    assert_non_null(strstr(err.message, "the device fake "));
+    assert_string_equal(
+        err.message,
+        "--preprocess device: the device fake computes in the host's memory; use --preprocess host or "
+        "leave it out");
+}
+
+/* A device with memory of its own whose plans take tensors alone. */
+static void a_device_without_pixels(void **state)
+{
+    (void)state;
+    struct rs_stream_ops ops = *fake_stream.stream;
+    struct rs_backend tensors_only = fake_stream;
+    struct rs_preprocess_choice choice;
+    struct rs_error err = {0};
+    struct rs_source *const sources[2] = {files, NULL};
+    ops.pixels = false;
+    tensors_only.stream = &ops;
+    assert_choice(choose(RS_PREPROCESS_AUTO, &tensors_only, files, files), 3, 0);
+    assert_choice(choose(RS_PREPROCESS_HOST, &tensors_only, files, NULL), 3, 0);
+    assert_int_equal(rs_preprocess_choose(RS_PREPROCESS_DEVICE, &tensors_only, sources, 96, &choice, &err),
+                     RS_E_USAGE);
+    assert_non_null(strstr(err.message, " takes no pixels; use --preprocess host or leave it out"));
 }
 
 struct result {
@@ -142,6 +167,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_device_does_what_it_can),
         cmocka_unit_test(a_device_in_host_memory_refuses),
+        cmocka_unit_test(a_device_without_pixels),
         cmocka_unit_test(pixels_of_one_size_go_up_as_decoded),
         cmocka_unit_test(images_of_many_sizes_go_up_resized),
     };
