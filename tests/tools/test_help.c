@@ -194,6 +194,9 @@ static void test_ways_to_ask(void **unused)
     assert_int_equal(o.exit_code, 2);
     assert_string_equal(o.err, first.out);
     assert_string_equal(o.out, "");
+    run_rstream(&o, scratch.path, "--version");
+    assert_int_equal(o.exit_code, 0);
+    assert_string_equal(o.out, "rstream " RS_VERSION "\n");
     run_rstream(&o, scratch.path, "summary --version");
     assert_int_equal(o.exit_code, 0);
     assert_string_equal(o.out, "rstream " RS_VERSION "\n");
