@@ -18,6 +18,8 @@
 
 #include <cmocka.h>
 
+#define NOBODY 65534
+
 /* The header of small_state's weights, in another order than ours; 2 + 2 conv, 2 + 2 + 2 + 2 bn, 24 + 3
  * classifier: 39 floats. */
 #define CONV "\"conv.weight\":{\"dtype\":\"F32\",\"shape\":[2,1,1,1],\"data_offsets\":[0,8]},"
@@ -53,6 +55,17 @@ static const struct lie lies[] = {
     {"{\"a\":", 0, RS_E_CORRUPT, "no JSON object"},
     {"{}", 0, RS_E_NOT_FOUND, "bn.num_batches_tracked"},
     {"{\"a\":[[[[[[[[[]]]]]]]]]}", 0, RS_E_CORRUPT, "nested"},
+    {"{\"__metadata__\":{\"a\":[[[[[[1]]]]]]}," CONV CONV_BIAS BN COUNTER CLASSIFIER CLASSIFIER_BIAS "}",
+     GOOD_DATA, 0, ""},
+    {"{\"__metadata__\":{\"a\":[[[[[[[1]]]]]]]}," CONV CONV_BIAS BN COUNTER CLASSIFIER CLASSIFIER_BIAS "}",
+     GOOD_DATA, RS_E_CORRUPT, "nested more than 8 deep"},
+    /* an empty tensor begins where another one does, behind it in the header */
+    {"{" CONV CONV_BIAS BN COUNTER CLASSIFIER CLASSIFIER_BIAS
+     ",\"z\":{\"dtype\":\"F32\",\"shape\":[0],\"data_offsets\":[8,8]}}",
+     GOOD_DATA, RS_E_SHAPE, "no tensor 'z'"},
+    {"{" CONV CONV_BIAS BN COUNTER CLASSIFIER CLASSIFIER_BIAS
+     ",\"z\":{\"dtype\":\"U16\",\"shape\":[1,1,1,1,1,1,1,2],\"data_offsets\":[164,168]}}",
+     168, RS_E_SHAPE, "no tensor 'z'"},
     {"{\"\\\"[[[[[[[[[[[[\":1}", 0, RS_E_CORRUPT, "no dtype"},
     {"{" CONV CONV_BIAS BN COUNTER CLASSIFIER "\"classifier.bias\":3}", GOOD_DATA, RS_E_CORRUPT, "no dtype"},
     {"{" CONV CONV_BIAS BN CLASSIFIER CLASSIFIER_BIAS "}", GOOD_DATA, RS_E_CORRUPT, "gap"},
@@ -92,6 +105,9 @@ static const struct lie lies[] = {
     {"{" CONV CONV_BIAS BN COUNTER CLASSIFIER CLASSIFIER_BIAS
      ",\"extra\\u0007\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[164,168]}}",
      168, RS_E_SHAPE, "no tensor 'extra?'"},
+    {"{" CONV CONV_BIAS BN COUNTER CLASSIFIER CLASSIFIER_BIAS
+     ",\"\x7f~\\u001f \":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[164,168]}}",
+     168, RS_E_SHAPE, "no tensor '?~? '"},
     {"{" CONV CONV_BIAS BN COUNTER CLASSIFIER CLASSIFIER_BIAS
      ",\"optimizer.moment1.nothing\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[164,168]}}",
      168, RS_E_SHAPE, "optimizer.moment1.nothing"},
@@ -214,6 +230,16 @@ static void test_large_header(void **state)
     assert_int_equal(ftruncate(fileno(file), (off_t)(length + 64)), 0);
     assert_int_equal(fclose(file), 0);
     assert_int_equal(rs_checkpoint_load(f->path, f->state, 0, &f->err), RS_E_LIMIT);
+    /* the longest header that is read */
+    const size_t longest = (size_t)16 << 20;
+    char *header = malloc(longest + 1);
+    assert_non_null(header);
+    memset(header, ' ', longest);
+    header[longest] = '\0';
+    memcpy(header, GOOD, strlen(GOOD));
+    write_lie(f, header, GOOD_DATA);
+    assert_int_equal(rs_checkpoint_load(f->path, f->state, 0, &f->err), 0);
+    free(header);
 }
 
 static void test_no_file(void **state)
@@ -311,17 +337,22 @@ static void test_folder_in_the_way(void **state)
     assert_int_equal(rmdir(f->path), 0);
 }
 
+/* Root may do anything, so it looks as nobody. */
 static void test_permissions(void **state)
 {
     struct small_state *f = *state;
-    if (geteuid() == 0)
-        skip(); /* root may do anything */
+    const int was_root = geteuid() == 0;
+    if (was_root && (chown(f->folder, NOBODY, NOBODY) != 0 || seteuid(NOBODY) != 0))
+        skip();
     small_state_write_file(f->path, "old", 3);
     assert_int_equal(chmod(f->folder, 0500), 0);
     check_failed_save(f, RS_E_PERMISSION);
     assert_int_equal(chmod(f->folder, 0700), 0);
     assert_int_equal(chmod(f->path, 0), 0);
     assert_int_equal(rs_checkpoint_load(f->path, f->state, 0, &f->err), RS_E_PERMISSION);
+    assert_non_null(strstr(f->err.message, f->path));
+    if (was_root)
+        assert_int_equal(seteuid(0), 0);
 }
 
 #define CASE(test) cmocka_unit_test_setup_teardown(test, small_state_set_up, small_state_tear_down)

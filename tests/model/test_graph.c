@@ -70,6 +70,86 @@ static void test_names_are_pytorchs(void **state)
     rs_graph_destroy(g);
 }
 
+struct expected_node {
+    enum rs_op op;
+    const char *name;
+    int32_t input, other, kernel, stride, padding; /* inputs: how many nodes before this one; 0: none */
+};
+
+/* The nodes from the first one named so: their operators, names, inputs and windows. */
+static void check_nodes(const struct rs_graph *g, const struct expected_node *expected, int count)
+{
+    int at = 0;
+    while (at < g->node_count && strcmp(g->nodes[at].name, expected[0].name) != 0)
+        at++;
+    assert_true(at + count <= g->node_count);
+    for (int i = 0; i < count; i++) {
+        const struct rs_node *node = &g->nodes[at + i];
+        const struct expected_node *e = &expected[i];
+        assert_string_equal(node->name, e->name);
+        assert_int_equal(node->op, e->op);
+        assert_int_equal(node->input[0], e->input ? at + i - e->input : RS_NONE);
+        assert_int_equal(node->input[1], e->other ? at + i - e->other : RS_NONE);
+        assert_int_equal(node->kernel, e->kernel);
+        assert_int_equal(node->stride, e->stride);
+        assert_int_equal(node->padding, e->padding);
+    }
+}
+
+/* What is computed from what: the stem, a block that keeps its shape, one that changes it, and the end. */
+static void test_nodes_are_the_notebooks(void **state)
+{
+    (void)state;
+    static const struct expected_node stem[] = {
+        {RS_OP_INPUT, "input", 0, 0, 0, 0, 0},
+        {RS_OP_CONV2D, "block1", 1, 0, 7, 2, 0},
+        {RS_OP_MAX_POOL, "block2.0", 1, 0, 3, 2, 0},
+    };
+    static const struct expected_node plain[] = {
+        {RS_OP_CONV2D, "block2.2.conv1", 1, 0, 3, 1, 1},   {RS_OP_BATCH_NORM, "block2.2.bn1", 1, 0, 0, 0, 0},
+        {RS_OP_RELU, "block2.2.relu1", 1, 0, 0, 0, 0},     {RS_OP_CONV2D, "block2.2.conv2", 1, 0, 3, 1, 1},
+        {RS_OP_BATCH_NORM, "block2.2.bn2", 1, 0, 0, 0, 0}, {RS_OP_RELU, "block2.2.relu2", 1, 0, 0, 0, 0},
+        {RS_OP_ADD, "block2.2.add", 7, 1, 0, 0, 0},        {RS_OP_RELU, "block2.2.relu3", 1, 0, 0, 0, 0},
+    };
+    static const struct expected_node strided[] = {
+        {RS_OP_CONV2D, "block4.0.conv1", 1, 0, 3, 2, 1},   {RS_OP_BATCH_NORM, "block4.0.bn1", 1, 0, 0, 0, 0},
+        {RS_OP_RELU, "block4.0.relu1", 1, 0, 0, 0, 0},     {RS_OP_CONV2D, "block4.0.conv2", 1, 0, 3, 1, 1},
+        {RS_OP_BATCH_NORM, "block4.0.bn2", 1, 0, 0, 0, 0}, {RS_OP_RELU, "block4.0.relu2", 1, 0, 0, 0, 0},
+        {RS_OP_CONV2D, "block4.0.conv3", 7, 0, 1, 2, 0},   {RS_OP_ADD, "block4.0.add", 1, 2, 0, 0, 0},
+        {RS_OP_RELU, "block4.0.relu3", 1, 0, 0, 0, 0},
+    };
+    static const struct expected_node end[] = {
+        {RS_OP_AVG_POOL, "block5.2", 1, 0, 3, 3, 0},
+        {RS_OP_LINEAR, "classifier", 1, 0, 0, 0, 0},
+        {RS_OP_SOFTMAX_CROSS_ENTROPY, "loss", 1, 0, 0, 0, 0},
+    };
+    struct rs_graph *g = resnet(96, 10);
+    check_nodes(g, stem, 3);
+    check_nodes(g, plain, 8);
+    check_nodes(g, strided, 9);
+    check_nodes(g, end, 3);
+    assert_int_equal(g->node_count, 3 + 5 * 8 + 3 * 9 + 3);
+    rs_graph_destroy(g);
+}
+
+/* PyTorch draws a bias from the bound of its weights: 1 / sqrt(fan_in). */
+static void test_biases_have_their_weights_fan_in(void **state)
+{
+    (void)state;
+    struct rs_graph *g = resnet(96, 10);
+    int biases = 0;
+    for (int32_t i = 0; i < g->node_count; i++) {
+        const struct rs_node *n = &g->nodes[i];
+        if (n->bias == RS_NONE || n->op == RS_OP_BATCH_NORM)
+            continue;
+        assert_true(g->params[n->bias].fan_in > 0);
+        assert_int_equal(g->params[n->bias].fan_in, g->params[n->weight].fan_in);
+        biases++;
+    }
+    assert_int_equal(biases, 5); /* the stem's, three shortcuts', the classifier's */
+    rs_graph_destroy(g);
+}
+
 static void test_tensors_lie_dense(void **state)
 {
     (void)state;
@@ -145,6 +225,33 @@ static void test_smallest_image(void **state)
     assert_null(g);
 }
 
+/* An input of this shape beside the graph's; the sum and the loss of it are refused. */
+static void refuse_shape(struct rs_shape shape, struct rs_shape other, int is_loss)
+{
+    struct rs_error err;
+    struct rs_graph *g;
+    assert_int_equal(rs_graph_create(&g, shape, &err), 0);
+    g->nodes[0].out = shape;
+    const int last = rs_graph_relu(g, "relu", 0, &err);
+    g->nodes[last].out = other;
+    assert_int_equal(is_loss ? rs_graph_cross_entropy(g, "loss", last, &err)
+                             : rs_graph_add(g, "sum", 0, last, &err),
+                     RS_E_SHAPE);
+    rs_graph_destroy(g);
+}
+
+/* One side that differs is enough. */
+static void refuse_sums_and_losses(struct rs_graph *g)
+{
+    const struct rs_shape shape = {4, 6, 5};
+    assert_int_equal(g->nodes[0].out.c, shape.c);
+    refuse_shape(shape, (struct rs_shape){3, 6, 5}, 0);
+    refuse_shape(shape, (struct rs_shape){4, 7, 5}, 0);
+    refuse_shape(shape, (struct rs_shape){4, 6, 4}, 0);
+    refuse_shape(shape, (struct rs_shape){4, 1, 2}, 1);
+    refuse_shape(shape, (struct rs_shape){4, 2, 1}, 1);
+}
+
 static void test_refused_nodes_leave_no_trace(void **state)
 {
     (void)state;
@@ -156,13 +263,17 @@ static void test_refused_nodes_leave_no_trace(void **state)
     const struct rs_graph before = *g;
 
     assert_int_equal(rs_graph_conv2d(g, "wide", 0, 8, 9, 1, 1, 1, &err), RS_E_SHAPE);
-    assert_non_null(strstr(err.message, "wide"));
+    assert_string_equal(err.message,
+                        "wide: a window of 9 x 9 does not fit into its input of 6 x 5; use larger images");
+    assert_int_equal(rs_graph_conv2d(g, "narrow", 0, 8, 6, 1, 0, 1, &err),
+                     RS_E_SHAPE); /* 6 rows are enough, 5 columns not */
     assert_int_equal(rs_graph_avg_pool(g, "pool", small, 3, 1, &err), RS_E_SHAPE);
     assert_non_null(strstr(err.message, "pool"));
     assert_int_equal(rs_graph_add(g, "sum", 0, small, &err), RS_E_SHAPE);
     assert_non_null(strstr(err.message, "4 x 6 x 5"));
     assert_non_null(strstr(err.message, "4 x 2 x 2"));
     assert_int_equal(rs_graph_cross_entropy(g, "loss", small, &err), RS_E_SHAPE);
+    refuse_sums_and_losses(g);
     assert_int_equal(rs_graph_conv2d(g, "huge", 0, INT32_MAX, 1, 1, 0, 1, &err), RS_E_LIMIT);
 
     assert_int_equal(g->node_count, before.node_count);
@@ -198,6 +309,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_blocks_are_the_notebooks),
         cmocka_unit_test(test_names_are_pytorchs),
+        cmocka_unit_test(test_nodes_are_the_notebooks),
+        cmocka_unit_test(test_biases_have_their_weights_fan_in),
         cmocka_unit_test(test_tensors_lie_dense),
         cmocka_unit_test(test_flops),
         cmocka_unit_test(test_smallest_image),
