@@ -1,7 +1,8 @@
-/* test_source.c: recognising data sets, their order, their splits, and each way in which a folder is wrong.
- */
+/* test_source.c: image folders: their order, their splits, and each way in which one is wrong; classes of two
+ * sources. */
 #include "source.h"
 
+#include "source_cases.h"
 #include "support.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,130 +11,6 @@
 #include <unistd.h>
 
 #define NOBODY 65534
-
-static struct rs_source *must_open(const char *dir, enum rs_split split)
-{
-    struct rs_source *source = NULL;
-    struct rs_error err = {0};
-    if (rs_source_open(&source, dir, split, &err) != 0)
-        fail_msg("%s", err.message);
-    return source;
-}
-
-/* Opening dir/sub must fail with code; the message names the path and holds part. */
-static void refuse(const char *dir, const char *sub, enum rs_split split, int code, const char *part)
-{
-    struct rs_source *source = NULL;
-    struct rs_error err = {0};
-    char path[1024];
-    snprintf(path, sizeof path, "%s%s", dir, sub);
-    assert_int_equal(rs_source_open(&source, path, split, &err), code);
-    assert_int_equal(err.code, code);
-    assert_null(source);
-    support_says(err.message, dir);
-    support_says(err.message, part);
-}
-
-static void write_cifar10(const char *dir, const char *name, size_t count)
-{
-    struct blob blob = support_cifar(count, 1, 10);
-    support_write(blob.data, blob.length, "%s/%s", dir, name);
-    free(blob.data);
-}
-
-static void cifar10_files_in_number_order(void **state)
-{
-    (void)state;
-    char *dir = support_folder();
-    write_cifar10(dir, "data_batch_10.bin", 3);
-    write_cifar10(dir, "data_batch_2.bin", 2);
-    write_cifar10(dir, "data_batch_1.bin", 4);
-    write_cifar10(dir, "test_batch.bin", 5);
-    write_cifar10(dir, "data_batch_x.bin", 9);
-    support_write("plane\ncar\r\n\n", 12, "%s/batches.meta.txt", dir);
-    struct rs_source *source = must_open(dir, RS_SPLIT_TRAIN);
-    assert_string_equal(rs_source_kind(source), "cifar10");
-    assert_int_equal(rs_source_count(source), 9);
-    assert_int_equal(rs_source_classes(source), 2);
-    assert_string_equal(rs_source_class_name(source, 1), "car");
-    assert_int_equal(rs_source_file_count(source), 3);
-    assert_int_equal(rs_source_bytes(source), 9 * 3073);
-    assert_true(rs_source_is_packed(source));
-    static const struct {
-        uint64_t i, offset;
-        uint32_t file;
-        const char *name;
-    } wanted[] = {{0, 0, 0, "data_batch_1.bin"},
-                  {3, 9219, 0, "data_batch_1.bin"},
-                  {4, 0, 1, "data_batch_2.bin"},
-                  {5, 3073, 1, "data_batch_2.bin"},
-                  {8, 6146, 2, "data_batch_10.bin"}};
-    for (size_t w = 0; w < sizeof wanted / sizeof wanted[0]; w++) {
-        struct rs_sample_ref ref;
-        rs_source_sample(source, wanted[w].i, &ref);
-        assert_int_equal(ref.offset, wanted[w].offset);
-        assert_int_equal(ref.file, wanted[w].file);
-        assert_int_equal(ref.length, 3073);
-        assert_int_equal(ref.label, -1);
-        assert_int_equal(ref.codec, RS_CODEC_CIFAR10);
-        assert_string_equal(strrchr(ref.path, '/') + 1, wanted[w].name);
-        assert_ptr_equal(ref.path, rs_source_file_path(source, ref.file));
-    }
-    rs_source_destroy(source);
-    source = must_open(dir, RS_SPLIT_VALID);
-    assert_int_equal(rs_source_count(source), 5);
-    rs_source_destroy(source);
-    support_remove(dir);
-}
-
-static void cifar100_in_the_archives_folder(void **state)
-{
-    (void)state;
-    char *dir = support_folder();
-    struct blob blob = support_cifar(3, 2, 100);
-    support_write(blob.data, blob.length, "%s/cifar-100-binary/train.bin", dir);
-    free(blob.data);
-    struct rs_source *source = must_open(dir, RS_SPLIT_TRAIN);
-    assert_string_equal(rs_source_kind(source), "cifar100");
-    assert_int_equal(rs_source_count(source), 3);
-    assert_int_equal(rs_source_classes(source), 100);
-    assert_string_equal(rs_source_class_name(source, 99), "99");
-    assert_int_equal(rs_source_file_size(source, 0), 3 * 3074);
-    struct rs_sample_ref ref;
-    rs_source_sample(source, 2, &ref);
-    assert_int_equal(ref.codec, RS_CODEC_CIFAR100);
-    assert_int_equal(ref.offset, 2 * 3074);
-    rs_source_destroy(source);
-    source = must_open(dir, RS_SPLIT_ALL_OF_IT); /* no valid file: what there is */
-    assert_int_equal(rs_source_count(source), 3);
-    rs_source_destroy(source);
-    refuse(dir, "", RS_SPLIT_VALID, RS_E_NO_SPLIT, "test.bin");
-    support_remove(dir);
-}
-
-static void cifar_that_is_wrong(void **state)
-{
-    (void)state;
-    char *dir = support_folder();
-    struct blob blob = support_cifar(3, 1, 10);
-    support_write(blob.data, blob.length - 3000, "%s/data_batch_1.bin", dir);
-    refuse(dir, "", RS_SPLIT_TRAIN, RS_E_CORRUPT, "data_batch_1.bin");
-    refuse(dir, "", RS_SPLIT_TRAIN, RS_E_CORRUPT, "the last 73 bytes, from offset 6146");
-    support_write("", 0, "%s/data_batch_1.bin", dir);
-    refuse(dir, "", RS_SPLIT_TRAIN, RS_E_CORRUPT, "empty");
-    support_write(blob.data, blob.length, "%s/data_batch_1.bin", dir);
-    support_write("only\n", 5, "%s/batches.meta.txt", dir);
-    refuse(dir, "", RS_SPLIT_TRAIN, RS_E_USAGE, "one class only (only)");
-    support_mkdir("%s/test_batch.bin", dir);
-    refuse(dir, "", RS_SPLIT_VALID, RS_E_UNSUPPORTED, "not a regular file");
-    free(blob.data);
-    support_remove(dir);
-}
-
-static void touch(const char *dir, const char *path)
-{
-    support_write("x", 1, "%s/%s", dir, path);
-}
 
 /* The samples' paths below dir, a line each with their label. */
 static char *listing(const struct rs_source *source, const char *dir)
@@ -204,6 +81,7 @@ static void folder_splits(void **state)
     snprintf(plain, sizeof plain, "%s/plain/", dir); /* with a slash behind, as shells complete it */
     struct rs_source *source = must_open(plain, RS_SPLIT_TRAIN);
     assert_int_equal(rs_source_classes(source), 2);
+    assert_string_equal(rs_source_file_path(source, 1) + strlen(plain), "train/1.png"); /* and no slash more */
     rs_source_destroy(source);
     source = must_open(plain, RS_SPLIT_ALL_OF_IT);
     assert_int_equal(rs_source_count(source), 2);
@@ -228,6 +106,95 @@ static void folder_splits(void **state)
     }
     touch(dir, "rest/test/a/1.png");
     refuse(dir, "/rest", RS_SPLIT_TRAIN, RS_E_NOT_FOUND, "no train/");
+    support_remove(dir);
+}
+
+/* Where several validation splits are there, the one that comes first in this list is taken. */
+static void folder_splits_in_order(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"val", "valid", "validation", "test"};
+    for (size_t first = 0; first < 4; first++) {
+        char *dir = support_folder(), path[64], expected[64];
+        for (int c = 'a'; c <= 'b'; c++) {
+            for (size_t n = first; n < 4; n++) {
+                snprintf(path, sizeof path, "%s/%c/1.png", names[n], c);
+                touch(dir, path);
+            }
+            snprintf(path, sizeof path, "train/%c/1.png", c);
+            touch(dir, path);
+        }
+        snprintf(expected, sizeof expected, "%s/a/1.png\n%s/b/1.png\n", names[first], names[first]);
+        expect_files(dir, RS_SPLIT_VALID, expected);
+        expect_files(dir, RS_SPLIT_ALL_OF_IT, expected);
+        expect_files(dir, RS_SPLIT_TRAIN, "train/a/1.png\ntrain/b/1.png\n");
+        support_remove(dir);
+    }
+}
+
+/* A folder of splits alone, and one in which such a name is a class among others. */
+static void folder_splits_or_classes(void **state)
+{
+    (void)state;
+    char *dir = support_folder(), path[1024];
+    touch(dir, "only/test/a/1.png");
+    touch(dir, "only/test/b/1.png");
+    snprintf(path, sizeof path, "%s/only", dir);
+    expect_files(path, RS_SPLIT_VALID, "test/a/1.png\ntest/b/1.png\n");
+    expect_files(path, RS_SPLIT_ALL_OF_IT, "test/a/1.png\ntest/b/1.png\n");
+    refuse(dir, "/only", RS_SPLIT_TRAIN, RS_E_NOT_FOUND, "no train/");
+    touch(dir, "classes/test/1.png");
+    touch(dir, "classes/quiz/1.png");
+    snprintf(path, sizeof path, "%s/classes", dir);
+    expect_files(path, RS_SPLIT_TRAIN, "quiz/1.png\ntest/1.png\n");
+    refuse(dir, "/classes", RS_SPLIT_VALID, RS_E_NO_SPLIT, "no test/, val/, valid/ or validation/ in it");
+    touch(dir, "train-alone/train/a/1.png");
+    touch(dir, "train-alone/train/b/1.png");
+    snprintf(path, sizeof path, "%s/train-alone", dir);
+    expect_files(path, RS_SPLIT_TRAIN, "train/a/1.png\ntrain/b/1.png\n");
+    expect_files(path, RS_SPLIT_ALL_OF_IT, "train/a/1.png\ntrain/b/1.png\n");
+    refuse(dir, "/train-alone", RS_SPLIT_VALID, RS_E_NO_SPLIT, "--valid-data");
+    support_remove(dir);
+}
+
+/* Sizes and their sum are the files'; images of a folder may have any size. */
+static void folder_sizes(void **state)
+{
+    (void)state;
+    char *dir = support_folder();
+    struct rs_source_pixels pixels;
+    struct rs_sample_ref ref;
+    support_write("12345", 5, "%s/a/1.png", dir);
+    support_write("1234567", 7, "%s/b/1.jpg", dir);
+    struct rs_source *source = must_open(dir, RS_SPLIT_TRAIN);
+    assert_int_equal(rs_source_bytes(source), 12);
+    assert_int_equal(rs_source_file_size(source, 1), 7);
+    rs_source_sample(source, 0, &ref);
+    assert_int_equal(ref.length, 5);
+    rs_source_sample(source, 1, &ref);
+    assert_int_equal(ref.length, 7);
+    assert_int_equal(ref.offset, 0);
+    assert_false(rs_source_uniform(source, &pixels));
+    rs_source_destroy(source);
+    support_remove(dir);
+}
+
+/* Names of more empty classes than a message holds are left out, never cut inside. */
+static void folder_with_many_empty_classes(void **state)
+{
+    (void)state;
+    char *dir = support_folder();
+    struct rs_source *source = NULL;
+    struct rs_error err = {0};
+    touch(dir, "a/1.png");
+    for (int c = 0; c < 60; c++)
+        support_mkdir("%s/class-%02d", dir, c);
+    assert_int_equal(rs_source_open(&source, dir, RS_SPLIT_TRAIN, &err), RS_E_NOT_FOUND);
+    support_says(err.message, "for the classes class-00, class-01, ");
+    support_says(err.message, " (60 without .png, .jpg or .jpeg)");
+    assert_null(strstr(err.message, "class-59"));
+    const char *last = strstr(err.message, " (60 without");
+    assert_memory_equal(last - 8, "class-", 6);
     support_remove(dir);
 }
 
@@ -290,12 +257,13 @@ static void closed_to_us(void **state)
     touch(dir, "set/a/1.png");
     touch(dir, "set/b/1.png");
     write_cifar10(dir, "cifar/data_batch_1.bin", 1);
-    static const char *const closed[] = {"set/b", "cifar/data_batch_1.bin", "set"};
-    static const char *const asked[] = {"/set", "/cifar", "/set"};
+    touch(dir, "cifar/batches.meta.txt");
+    static const char *const closed[] = {"set/b", "cifar/data_batch_1.bin", "cifar/batches.meta.txt", "set"};
+    static const char *const asked[] = {"/set", "/cifar", "/cifar", "/set"};
     int was_root = geteuid() == 0;
     if (was_root && seteuid(NOBODY) != 0)
         skip();
-    for (size_t c = 0; c < 3; c++) {
+    for (size_t c = 0; c < sizeof closed / sizeof closed[0]; c++) {
         snprintf(path, sizeof path, "%s/%s", dir, closed[c]);
         if (was_root)
             assert_int_equal(seteuid(0), 0);
@@ -340,6 +308,7 @@ static void same_classes(void **state)
     snprintf(path, sizeof path, "%s/numbered", dir);
     struct rs_source *numbered = must_open(path, RS_SPLIT_VALID);
     assert_int_equal(rs_source_same_classes(named, numbered, &err), 0);
+    assert_int_equal(rs_source_same_classes(numbered, named, &err), 0);
     assert_int_equal(rs_source_same_classes(named, source[0], &err), RS_E_USAGE);
     assert_int_equal(rs_source_same_classes(numbered, source[0], &err), RS_E_USAGE);
     rs_source_destroy(named);
@@ -374,11 +343,12 @@ static void many_files(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(cifar10_files_in_number_order),
-        cmocka_unit_test(cifar100_in_the_archives_folder),
-        cmocka_unit_test(cifar_that_is_wrong),
         cmocka_unit_test(folder_order_is_torchvisions),
         cmocka_unit_test(folder_splits),
+        cmocka_unit_test(folder_splits_in_order),
+        cmocka_unit_test(folder_splits_or_classes),
+        cmocka_unit_test(folder_sizes),
+        cmocka_unit_test(folder_with_many_empty_classes),
         cmocka_unit_test(folder_links_are_followed),
         cmocka_unit_test(folder_that_is_wrong),
         cmocka_unit_test(closed_to_us),
