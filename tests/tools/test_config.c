@@ -293,6 +293,24 @@ static void test_all_options_reach_the_run(void **unused)
     rs_config_destroy(c);
 }
 
+/* A run that goes on has its weights: the file that it was started from is stored, and not read again. */
+static void test_resume_needs_no_init(void **unused)
+{
+    (void)unused;
+    struct rs_config config;
+    struct rs_training_options o;
+    rs_config_defaults(&config, RS_COMMAND_TRAIN);
+    config.data = "d";
+    config.init = "w";
+    rs_config_training(&config, NULL, &o);
+    assert_string_equal(o.init, "w");
+    assert_false(o.resume);
+    config.resume = "run";
+    rs_config_training(&config, NULL, &o);
+    assert_null(o.init);
+    assert_true(o.resume);
+}
+
 /* What a bench takes: each option with each part, accepted or refused with the reason. */
 static void test_bench_options(void **unused)
 {
@@ -389,6 +407,7 @@ int main(void)
         cmocka_unit_test(test_contradictions),
         cmocka_unit_test(test_missing_and_unknown),
         cmocka_unit_test(test_all_options_reach_the_run),
+        cmocka_unit_test(test_resume_needs_no_init),
         cmocka_unit_test(test_bench_options),
         cmocka_unit_test(test_table_is_whole),
         cmocka_unit_test(test_edit_distance),
