@@ -71,8 +71,8 @@ static void test_names_are_pytorchs(void **state)
 }
 
 struct expected_node {
-    enum rs_op op;
     const char *name;
+    enum rs_op op;
     int32_t input, other, kernel, stride, padding; /* inputs: how many nodes before this one; 0: none */
 };
 
@@ -101,27 +101,27 @@ static void test_nodes_are_the_notebooks(void **state)
 {
     (void)state;
     static const struct expected_node stem[] = {
-        {RS_OP_INPUT, "input", 0, 0, 0, 0, 0},
-        {RS_OP_CONV2D, "block1", 1, 0, 7, 2, 0},
-        {RS_OP_MAX_POOL, "block2.0", 1, 0, 3, 2, 0},
+        {"input", RS_OP_INPUT, 0, 0, 0, 0, 0},
+        {"block1", RS_OP_CONV2D, 1, 0, 7, 2, 0},
+        {"block2.0", RS_OP_MAX_POOL, 1, 0, 3, 2, 0},
     };
     static const struct expected_node plain[] = {
-        {RS_OP_CONV2D, "block2.2.conv1", 1, 0, 3, 1, 1},   {RS_OP_BATCH_NORM, "block2.2.bn1", 1, 0, 0, 0, 0},
-        {RS_OP_RELU, "block2.2.relu1", 1, 0, 0, 0, 0},     {RS_OP_CONV2D, "block2.2.conv2", 1, 0, 3, 1, 1},
-        {RS_OP_BATCH_NORM, "block2.2.bn2", 1, 0, 0, 0, 0}, {RS_OP_RELU, "block2.2.relu2", 1, 0, 0, 0, 0},
-        {RS_OP_ADD, "block2.2.add", 7, 1, 0, 0, 0},        {RS_OP_RELU, "block2.2.relu3", 1, 0, 0, 0, 0},
+        {"block2.2.conv1", RS_OP_CONV2D, 1, 0, 3, 1, 1},   {"block2.2.bn1", RS_OP_BATCH_NORM, 1, 0, 0, 0, 0},
+        {"block2.2.relu1", RS_OP_RELU, 1, 0, 0, 0, 0},     {"block2.2.conv2", RS_OP_CONV2D, 1, 0, 3, 1, 1},
+        {"block2.2.bn2", RS_OP_BATCH_NORM, 1, 0, 0, 0, 0}, {"block2.2.relu2", RS_OP_RELU, 1, 0, 0, 0, 0},
+        {"block2.2.add", RS_OP_ADD, 7, 1, 0, 0, 0},        {"block2.2.relu3", RS_OP_RELU, 1, 0, 0, 0, 0},
     };
     static const struct expected_node strided[] = {
-        {RS_OP_CONV2D, "block4.0.conv1", 1, 0, 3, 2, 1},   {RS_OP_BATCH_NORM, "block4.0.bn1", 1, 0, 0, 0, 0},
-        {RS_OP_RELU, "block4.0.relu1", 1, 0, 0, 0, 0},     {RS_OP_CONV2D, "block4.0.conv2", 1, 0, 3, 1, 1},
-        {RS_OP_BATCH_NORM, "block4.0.bn2", 1, 0, 0, 0, 0}, {RS_OP_RELU, "block4.0.relu2", 1, 0, 0, 0, 0},
-        {RS_OP_CONV2D, "block4.0.conv3", 7, 0, 1, 2, 0},   {RS_OP_ADD, "block4.0.add", 1, 2, 0, 0, 0},
-        {RS_OP_RELU, "block4.0.relu3", 1, 0, 0, 0, 0},
+        {"block4.0.conv1", RS_OP_CONV2D, 1, 0, 3, 2, 1},   {"block4.0.bn1", RS_OP_BATCH_NORM, 1, 0, 0, 0, 0},
+        {"block4.0.relu1", RS_OP_RELU, 1, 0, 0, 0, 0},     {"block4.0.conv2", RS_OP_CONV2D, 1, 0, 3, 1, 1},
+        {"block4.0.bn2", RS_OP_BATCH_NORM, 1, 0, 0, 0, 0}, {"block4.0.relu2", RS_OP_RELU, 1, 0, 0, 0, 0},
+        {"block4.0.conv3", RS_OP_CONV2D, 7, 0, 1, 2, 0},   {"block4.0.add", RS_OP_ADD, 1, 2, 0, 0, 0},
+        {"block4.0.relu3", RS_OP_RELU, 1, 0, 0, 0, 0},
     };
     static const struct expected_node end[] = {
-        {RS_OP_AVG_POOL, "block5.2", 1, 0, 3, 3, 0},
-        {RS_OP_LINEAR, "classifier", 1, 0, 0, 0, 0},
-        {RS_OP_SOFTMAX_CROSS_ENTROPY, "loss", 1, 0, 0, 0, 0},
+        {"block5.2", RS_OP_AVG_POOL, 1, 0, 3, 3, 0},
+        {"classifier", RS_OP_LINEAR, 1, 0, 0, 0, 0},
+        {"loss", RS_OP_SOFTMAX_CROSS_ENTROPY, 1, 0, 0, 0, 0},
     };
     struct rs_graph *g = resnet(96, 10);
     check_nodes(g, stem, 3);

@@ -35,7 +35,7 @@ const struct rs_config *accepted(char storage[LINE_ROOM], const char *line)
     return config;
 }
 
-void refused(const char *line, ...)
+void refused_with(const char *line, const char *const *words)
 {
     char storage[LINE_ROOM];
     const struct rs_config *config = NULL;
@@ -44,12 +44,9 @@ void refused(const char *line, ...)
     if (code != RS_E_USAGE)
         fail_msg("'%s' gave %s, not a usage error", line, rs_error_name(code));
     assert_null(config);
-    va_list words;
-    va_start(words, line);
-    for (const char *word; (word = va_arg(words, const char *));) {
-        if (!strstr(err.message, word))
-            fail_msg("'%s': no '%s' in '%s'", line, word, err.message);
+    for (; *words; words++) {
+        if (!strstr(err.message, *words))
+            fail_msg("'%s': no '%s' in '%s'", line, *words, err.message);
     }
-    va_end(words);
     assert_null(strchr(err.message, '\n'));
 }

@@ -11,6 +11,7 @@
  * rs_config_destroy frees that. */
 const struct rs_config *accepted(char storage[LINE_ROOM], const char *line);
 /* The line is refused as wrong usage, with every word of the NULL-ended list in the one-line message. */
-void refused(const char *line, ...) __attribute__((sentinel));
+#define refused(line, ...) refused_with(line, (const char *const[]){__VA_ARGS__})
+void refused_with(const char *line, const char *const *words);
 
 #endif

@@ -47,6 +47,7 @@ static void test_usage_errors(void **unused)
         {"trian --data x", "rstream: unknown command 'trian': did you mean train?"},
         {"evla", "rstream: unknown command 'evla': did you mean eval?"},
         {"sumary", "rstream: unknown command 'sumary': did you mean summary?"},
+        {"ev", "rstream: unknown command 'ev': rstream --help lists what there is"},
         {"x", "rstream: unknown command 'x': rstream --help lists what there is"},
         {"abc", "rstream: unknown command 'abc': rstream --help lists what there is"},
         {"transmogrify", "rstream: unknown command 'transmogrify': rstream --help lists what there is"},
@@ -313,6 +314,9 @@ static void test_stored_options(void **unused)
         2, "rstream train: ", "--batch-size 64 contradicts the run, which was started with --batch-size 32");
     run_rstream(&o, scratch.path, "train --resume %s --out %s", run, in(scratch.path, "other"));
     expect_failure(2, "rstream train: ", "--out");
+    /* another name of the same folder is none of another */
+    run_rstream(&o, scratch.path, "train --resume %s --out %s/../stored/. --batch-size 32", run, run);
+    expect_failure(1, "rstream train: ", "/nowhere/at/all");
     /* without --data the stored one is taken: its name is in the message */
     run_rstream(&o, scratch.path, "train --resume %s --batch-size 32", run);
     expect_failure(1, "rstream train: ", "/nowhere/at/all");

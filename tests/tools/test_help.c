@@ -95,12 +95,15 @@ static void write_item(FILE *to, struct item *item)
 {
     if (!item->used)
         return;
-    char *doc = strstr(item->text,
-                       "  "); /* between the names and the text are three blanks at least, or a line's end */
-    char *names_end = doc ? doc : strchr(item->text, ' ');
+    /* between the names and the text are three blanks at least, or a line's end */
+    const char *doc = strstr(item->text, "  ");
+    const char *names_end = doc ? doc : strchr(item->text, ' ');
     if (strncmp(item->text, "--shuffle, ", 11) == 0 || strncmp(item->text, "-h, ", 4) == 0)
         names_end = doc;
-    assert_non_null(names_end);
+    if (!names_end) {
+        fail_msg("%s", item->text);
+        return;
+    }
     const char *text = names_end + strspn(names_end, " ");
     const bool marked = strncmp(text, "* ", 2) == 0;
     const char *range = strrchr(text, '(');
