@@ -44,6 +44,7 @@ double rs_totals_batch_accuracy(const struct rs_totals *t)
 }
 
 /* One table for both ways. Counters are below 2^53, so doubles carry them exactly. */
+#define COUNT_MAX 9007199254740991.0
 enum field_kind { FIELD_BOOL, FIELD_U32, FIELD_U64, FIELD_DOUBLE };
 static const struct field {
     const char *name;
@@ -91,9 +92,10 @@ static double get_field(const struct rs_progress *progress, const struct field *
 static bool set_field(struct rs_progress *progress, const struct field *field, double value)
 {
     void *at = (char *)progress + field->offset;
-    double limit = field->kind == FIELD_BOOL ? 1 : field->kind == FIELD_U32 ? UINT32_MAX : 9007199254740992.0;
-    if (!isfinite(value) ||
-        (field->kind != FIELD_DOUBLE && (value < 0 || value > limit || value != floor(value))))
+    double limit = field->kind == FIELD_BOOL ? 1 : field->kind == FIELD_U32 ? UINT32_MAX : COUNT_MAX;
+    if (!isfinite(value)) /* as 1e999 is read; what is saved is finite */
+        return false;
+    if (field->kind != FIELD_DOUBLE && !(value >= 0 && value <= limit && value == trunc(value)))
         return false;
     switch (field->kind) {
     case FIELD_BOOL:
@@ -132,7 +134,7 @@ int rs_progress_parse(const char *text, const char *path, struct rs_progress *pr
     int code = 0;
     *progress = (struct rs_progress){0};
     errno = 0;
-    cJSON *json = cJSON_Parse(text);
+    cJSON *json = cJSON_ParseWithOpts(text, NULL, true);
     if (!json && errno == ENOMEM)
         return rs_error_set(err, RS_E_NOMEM, "%s: out of memory for the run's progress", path);
     for (size_t i = 0; i < FIELD_COUNT && code == 0; i++) {
