@@ -9,6 +9,7 @@
 #include <cjson/cJSON.h>
 #include <errno.h>
 #include <limits.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -84,7 +85,12 @@ static bool member_text(const cJSON *member, const struct rs_option *option, cha
     }
     if (!cJSON_IsNumber(member))
         return false;
-    (void)snprintf(text, size, option->kind == RS_KIND_COUNT ? "%.0f" : "%.9g", member->valuedouble);
+    if (option->kind == RS_KIND_COUNT)
+        /* a fraction as it is, so that it is refused and not rounded */
+        (void)snprintf(text, size, trunc(member->valuedouble) == member->valuedouble ? "%.0f" : "%.17g",
+                       member->valuedouble);
+    else
+        (void)snprintf(text, size, "%.9g", member->valuedouble);
     return option->kind == RS_KIND_COUNT || option->kind == RS_KIND_REAL;
 }
 
@@ -144,7 +150,7 @@ static int merge_option(struct rs_config *config, const cJSON *object, enum rs_o
 int rs_config_merge(struct rs_config *config, const char *json, const char *path, struct rs_error *err)
 {
     errno = 0;
-    cJSON *object = cJSON_Parse(json);
+    cJSON *object = cJSON_ParseWithOpts(json, NULL, true);
     int code = RS_OK;
     if (!object && errno == ENOMEM)
         return rs_error_set(err, RS_E_NOMEM, "out of memory while reading the stored options");
