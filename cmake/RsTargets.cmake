@@ -12,6 +12,12 @@ if(RS_SANITIZE)
   add_link_options(-fsanitize=${RS_SANITIZE})
 endif()
 
+# libFuzzer's counters in everything; the programs of tests/fuzz link its main.
+if(RS_FUZZ)
+  add_compile_options(-fsanitize=fuzzer-no-link)
+  add_link_options(-fsanitize=fuzzer-no-link)
+endif()
+
 function(rs_library name)
   cmake_parse_arguments(A "" "" "SOURCES;LINKS;PRIVATE_LINKS" ${ARGN})
   add_library(${name} STATIC ${A_SOURCES})

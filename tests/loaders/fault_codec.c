@@ -6,6 +6,7 @@
  */
 #include "codec.h"
 
+#include "png_chunks.h"
 #include "random.h"
 #include "support.h"
 #include <stdlib.h>
@@ -96,40 +97,6 @@ static void cut_at_every_byte(void **state)
     }
 }
 
-static uint32_t crc(const uint8_t *bytes, size_t length)
-{
-    uint32_t value = 0xFFFFFFFFu;
-    for (size_t i = 0; i < length; i++) {
-        value ^= bytes[i];
-        for (int bit = 0; bit < 8; bit++)
-            value = value >> 1 ^ (value & 1 ? 0xEDB88320u : 0);
-    }
-    return ~value;
-}
-
-static uint32_t get_be32(const uint8_t *at)
-{
-    return (uint32_t)at[0] << 24 | (uint32_t)at[1] << 16 | (uint32_t)at[2] << 8 | at[3];
-}
-
-static void put_be32(uint8_t *at, uint32_t value)
-{
-    for (int i = 0; i < 4; i++)
-        at[i] = (uint8_t)(value >> (24 - 8 * i));
-}
-
-/* Makes the CRCs right again, so that what lies behind them is reached. */
-static void repair_crcs(uint8_t *png, size_t length)
-{
-    for (size_t at = 8; at + 12 <= length;) {
-        size_t body = get_be32(png + at);
-        if (body > length - at - 12)
-            return;
-        put_be32(png + at + 8 + body, crc(png + at + 4, body + 4));
-        at += 12 + body;
-    }
-}
-
 /* Whatever comes out must be an error of ours or pixels that can be read. */
 static void check_result(struct victim *victim, const uint8_t *bytes, size_t length)
 {
@@ -164,7 +131,7 @@ static void flipped_bytes(void **state)
                 bytes[rs_random_u32(&random) % victim.whole.length] ^=
                     (uint8_t)(1 + rs_random_u32(&random) % 255);
             if (victim.codec == RS_CODEC_PNG && flip % 4 != 0)
-                repair_crcs(bytes, victim.whole.length);
+                png_chunks_repair(bytes, victim.whole.length);
             check_result(&victim, bytes, victim.whole.length);
         }
         free(bytes);
@@ -182,9 +149,9 @@ static void png_of_enormous_size(void **state)
     struct blob bomb = {malloc(victim.whole.length), victim.whole.length};
     assert_non_null(bomb.data);
     memcpy(bomb.data, victim.whole.data, bomb.length);
-    put_be32(bomb.data + 16, 0x7FFFFFFF);
-    put_be32(bomb.data + 20, 0x7FFFFFFF);
-    repair_crcs(bomb.data, bomb.length);
+    png_chunks_put(bomb.data + 16, 0x7FFFFFFF);
+    png_chunks_put(bomb.data + 20, 0x7FFFFFFF);
+    png_chunks_repair(bomb.data, bomb.length);
     assert_int_equal(decode(&victim, bomb.data, bomb.length, &pixels, &err), RS_E_LIMIT);
     support_says(err.message, "2147483647x2147483647 = 4611686014132420609 pixels");
     support_says(err.message, "--max-pixels");
@@ -206,7 +173,7 @@ static void png_ancillary_chunks_are_not_unpacked(void **state)
         victim_init(&victim, SUPPORT_PNG_RGB);
         for (int i = 0; i < 4; i++)
             chunk[4 + i] = (uint8_t)types[t][i];
-        put_be32(chunk + 14, crc(chunk + 4, 10));
+        png_chunks_put(chunk + 14, png_chunks_crc(chunk + 4, 10));
         struct blob more = {malloc(victim.whole.length + sizeof chunk), victim.whole.length + sizeof chunk};
         assert_non_null(more.data);
         memcpy(more.data, victim.whole.data, 33); /* signature and IHDR */

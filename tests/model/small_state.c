@@ -12,6 +12,15 @@
 
 #include <cmocka.h>
 
+int small_state_graph(struct rs_graph **out, struct rs_error *err)
+{
+    RS_TRY(rs_graph_create(out, (struct rs_shape){1, 2, 2}, err));
+    int at = rs_graph_conv2d(*out, "conv", 0, 2, 1, 1, 0, 1, err);
+    at = rs_graph_batch_norm(*out, "bn", at, err);
+    at = rs_graph_linear(*out, "classifier", at, 3, err);
+    return rs_graph_cross_entropy(*out, "loss", at, err);
+}
+
 int small_state_set_up(void **out)
 {
     struct small_state *f = calloc(1, sizeof(*f));
@@ -20,11 +29,7 @@ int small_state_set_up(void **out)
     strcpy(f->folder, "/tmp/rstream-checkpoint-XXXXXX");
     assert_non_null(mkdtemp(f->folder));
     snprintf(f->path, sizeof(f->path), "%s/w.safetensors", f->folder);
-    assert_int_equal(rs_graph_create(&f->graph, (struct rs_shape){1, 2, 2}, &f->err), 0);
-    int at = rs_graph_conv2d(f->graph, "conv", 0, 2, 1, 1, 0, 1, &f->err);
-    at = rs_graph_batch_norm(f->graph, "bn", at, &f->err);
-    at = rs_graph_linear(f->graph, "classifier", at, 3, &f->err);
-    assert_true(rs_graph_cross_entropy(f->graph, "loss", at, &f->err) > 0);
+    assert_true(small_state_graph(&f->graph, &f->err) > 0);
     assert_int_equal(rs_state_create(&f->state, f->graph, &f->err), 0);
     for (int64_t i = 0; i < f->graph->param_floats; i++) {
         f->state->params[i] = (float)(i + 1) / 3;

@@ -13,6 +13,8 @@ struct small_state {
     struct rs_error err;
 };
 
+/* The network, of two normalized channels and three classes. */
+int small_state_graph(struct rs_graph **out, struct rs_error *err);
 /* cmocka's set-up and tear-down: a state with every value set, an empty folder; both gone afterwards. */
 int small_state_set_up(void **out);
 int small_state_tear_down(void **out);
