@@ -18,6 +18,18 @@ if(RS_FUZZ)
   add_link_options(-fsanitize=fuzzer-no-link)
 endif()
 
+# Counters for tools/coverage in everything that C compiles. Atomic: threads add to the same ones. rs_count_fast: for a folder of one thread
+# whose inner loops would take ten times as long.
+if(RS_COVERAGE)
+  add_compile_options($<$<COMPILE_LANGUAGE:C>:--coverage> $<$<COMPILE_LANGUAGE:C>:-fprofile-update=atomic>)
+  add_link_options(--coverage)
+endif()
+macro(rs_count_fast)
+  if(RS_COVERAGE)
+    add_compile_options($<$<COMPILE_LANGUAGE:C>:-fprofile-update=single> $<$<COMPILE_LANGUAGE:C>:-O3>)
+  endif()
+endmacro()
+
 function(rs_library name)
   cmake_parse_arguments(A "" "" "SOURCES;LINKS;PRIVATE_LINKS" ${ARGN})
   add_library(${name} STATIC ${A_SOURCES})
@@ -42,6 +54,9 @@ function(rs_test name)
   endif()
   if(NOT A_PROCESSORS)
     set(A_PROCESSORS 2) # alone on a small machine: tests of threads want both cores
+  endif()
+  if(RS_COVERAGE)
+    math(EXPR A_TIMEOUT "4 * ${A_TIMEOUT}")
   endif()
   rs_program(${name} SOURCES ${A_SOURCES} LINKS ${A_LINKS} cmocka)
   add_test(NAME ${name} COMMAND ${name})
