@@ -25,7 +25,7 @@ static void test_numbers_are_pinned(void **state)
     static const int codes[] = {RS_E_NOMEM,    RS_E_IO,         RS_E_NOT_FOUND,   RS_E_PERMISSION,
                                 RS_E_NO_SPACE, RS_E_CORRUPT,    RS_E_UNSUPPORTED, RS_E_LIMIT,
                                 RS_E_SHAPE,    RS_E_USAGE,      RS_E_CANCELLED,   RS_E_BACKEND,
-                                RS_E_DEVICE,   RS_E_NOT_FINITE, RS_E_THREAD};
+                                RS_E_DEVICE,   RS_E_NOT_FINITE, RS_E_THREAD,      RS_E_NO_SPLIT};
     const int count = sizeof codes / sizeof codes[0];
     for (int i = 0; i < count; i++) {
         assert_int_equal(codes[i], -1 - i);

@@ -27,7 +27,7 @@ brings() {
     case $1 in
     gcc) program cc ;;
     libc6-dev) file /usr/include/stdio.h ;;
-    cmake | git | curl | clang-format | clang-tidy | shellcheck) program "$1" ;;
+    cmake | git | curl | clang-format | clang-tidy | shellcheck | clang) program "$1" ;;
     ninja-build) program ninja ;;
     pkg-config) ln -sf "$work/keep/pkg-config" "$work/bin/pkg-config" ;;
     ca-certificates) file /etc/ssl/certs/ca-certificates.crt ;;
@@ -37,6 +37,7 @@ brings() {
     libcjson-dev) module libcjson ;;
     libcmocka-dev) module cmocka ;;
     libck-dev) module ck ;;
+    libclang-rt-dev) file /usr/lib/llvm-14/lib/clang/14.0.6/lib/linux/libclang_rt.fuzzer-x86_64.a ;;
     libdnnl-dev) file "${DNNL_AT:-/usr/include/dnnl.h}" ;;
     python3-torch | python3-pil | python3-numpy | libopenblas0-pthread) echo installed >"$system/package.$1" ;;
     *) echo "no such package: $1" >&2 && exit 1 ;;
@@ -48,7 +49,7 @@ TEXT
 base=(gcc libc6-dev cmake ninja-build pkg-config git curl ca-certificates libuv1-dev libpng-dev libjpeg-dev libcjson-dev libcmocka-dev
     libck-dev libdnnl-dev)
 oracles=(python3-torch python3-pil python3-numpy libopenblas0-pthread)
-dev=(clang-format clang-tidy shellcheck)
+dev=(clang-format clang-tidy shellcheck clang libclang-rt-dev)
 
 stand_in "$work/keep/tool" <<<'exit 99'
 stand_in "$work/keep/pkg-config" <<'TEXT'
@@ -88,7 +89,7 @@ TEXT
 # clean PACKAGE...: a system with exactly these, apt-get and sudo.
 clean() {
     local package
-    rm -rf "$system" "$work/calls" "$bin"/{cc,cmake,ninja,pkg-config,git,curl,clang-format,clang-tidy,shellcheck}
+    rm -rf "$system" "$work/calls" "$bin"/{cc,cmake,ninja,pkg-config,git,curl,clang-format,clang-tidy,shellcheck,clang}
     mkdir -p "$system"
     : >"$work/calls"
     ln -sf "$work/keep/apt-get" "$bin/apt-get"
