@@ -273,6 +273,7 @@ static void __attribute__((constructor)) begin(void)
 void *mmap(void *at, size_t size, int protection, int flags, int fd, off_t offset)
 {
     if (!ready)
+        /* NOLINTNEXTLINE(performance-no-int-to-ptr): the kernel's own result */
         return (void *)REAL(syscall, SYS_mmap, at, size, protection, flags, fd, offset);
     const char *subject = fault_caller();
     struct fault fault = fault_next("mmap", subject);
@@ -293,7 +294,7 @@ long syscall(long number, ...)
     if (number == SYS_close && fault_tracked((int)a[0]))
         return fault_close("close", (int)a[0]);
     if (number == SYS_preadv)
-        return preadv((int)a[0], (const struct iovec *)a[1], (int)a[2],
-                      a[3]); /* NOLINT(performance-no-int-to-ptr) */
+        /* NOLINTNEXTLINE(performance-no-int-to-ptr): as the kernel takes it */
+        return preadv((int)a[0], (const struct iovec *)a[1], (int)a[2], a[3]);
     return REAL(syscall, number, a[0], a[1], a[2], a[3], a[4], a[5]);
 }

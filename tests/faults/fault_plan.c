@@ -32,6 +32,7 @@ static const char *tracked[DESCRIPTORS_MAX];
 static bool disk_full;
 /* set once */
 static pthread_once_t once = PTHREAD_ONCE_INIT;
+static char root_text[ROOTS_MAX * PATH_SIZE], plan_text[2 * PATH_SIZE]; /* cut into what follows */
 static char *roots[ROOTS_MAX];
 static char *function_wanted, *subject_wanted, *kind_wanted;
 static unsigned number_wanted;
@@ -56,15 +57,17 @@ static void read_plan(void)
     char *save = NULL;
     char *root = getenv("RS_FAULT_ROOT"), *plan = getenv("RS_FAULT"), *path = getenv("RS_FAULT_LOG");
     size_t count = 0;
+    snprintf(root_text, sizeof root_text, "%s", root ? root : "");
+    snprintf(plan_text, sizeof plan_text, "%s", plan ? plan : "");
     if (root)
-        for (char *r = strtok_r(strdup(root), ":", &save); r && count < ROOTS_MAX;
+        for (char *r = strtok_r(root_text, ":", &save); r && count < ROOTS_MAX;
              r = strtok_r(NULL, ":", &save))
             roots[count++] = r;
     if (path)
         log_file = (int)syscall(SYS_openat, AT_FDCWD, path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
     if (!plan)
         return;
-    function_wanted = strtok_r(strdup(plan), "|", &save);
+    function_wanted = strtok_r(plan_text, "|", &save);
     subject_wanted = strtok_r(NULL, "|", &save);
     char *number = strtok_r(NULL, "|", &save);
     kind_wanted = strtok_r(NULL, "|", &save);
