@@ -2,6 +2,7 @@
  * while the step trains on an earlier one. */
 #include "support.h"
 
+#include "planner.h"
 #include "scratch.h"
 #include "trace_check.h"
 
@@ -34,6 +35,18 @@ static const struct trace_span *find(const char *name, int64_t batch)
 static const struct trace_span *step_of(int64_t batch)
 {
     return find(batch < 12 ? "train" : "validate", batch);
+}
+
+/* Trains in a new folder; the exit code. */
+static int train(int attempt)
+{
+    char run[32];
+    snprintf(run, sizeof run, "run-%d", attempt);
+    run_rstream(&o, scratch.path,
+                "train --device cpu --data %s --out %s --batch-size 8 --eval-batch-size 5 --image-size 75"
+                " --epochs 1 --prefetch 3 --threads 1 --trace %s",
+                in(scratch.path, "set"), in(scratch.path, run), in(scratch.path, "trace.json"));
+    return o.exit_code;
 }
 
 static void test_rows(void **unused)
@@ -76,17 +89,14 @@ static int count_spans(const char *name, int64_t batch)
     return count;
 }
 
-/* Each batch passes each stage once, in as many chunks as it has: 8 images or 5, with all cores as workers.
- */
+/* Each batch passes each stage once, in as many chunks as it has: 8 images or 5, in chunks for four turns of
+ * each core's worker. */
 static void test_each_batch_once(void **unused)
 {
     (void)unused;
-    int workers = 0;
-    for (int row = 0; row < t.row_count; row++)
-        workers += strncmp(t.rows[row], "decode.", 7) == 0;
-    assert_true(workers > 0);
+    const int chunk = rs_planner_cores() == 1 ? 2 : 1;
     for (int64_t b = 0; b < BATCHES; b++) {
-        const int images = b < 12 ? 8 : 5, chunk = workers == 1 ? 2 : 1;
+        const int images = b < 12 ? 8 : 5;
         assert_int_equal(count_spans("read", b), 1);
         assert_int_equal(count_spans(CHUNK, b), (images + chunk - 1) / chunk);
         assert_int_equal(count_spans("upload", b), 1);
@@ -120,17 +130,29 @@ static void test_order(void **unused)
     assert_null(find("read", BATCHES));
 }
 
-static void test_overlap(void **unused)
+static int count_overlaps(void)
 {
-    (void)unused;
     int overlaps = 0;
     for (size_t i = 0; i < t.span_count; i++) {
         const struct trace_span *chunk = &t.spans[i];
         for (int64_t b = 0; strcmp(chunk->name, CHUNK) == 0 && b < chunk->batch; b++)
             overlaps += chunk->begin_ns < step_of(b)->end_ns && step_of(b)->begin_ns < chunk->end_ns;
     }
-    if (overlaps == 0)
-        fail_msg("no batch was prepared while the step worked on an earlier one");
+    return overlaps;
+}
+
+/* On a machine full of other work the workers, which have the lowest priority, may get no core during the
+ * steps of a run; not in all of several runs. */
+static void test_overlap(void **unused)
+{
+    (void)unused;
+    for (int attempt = 2; count_overlaps() == 0; attempt++) {
+        if (attempt > 6)
+            fail_msg("no batch was prepared while the step worked on an earlier one");
+        assert_int_equal(train(attempt), 0);
+        trace_close(&t);
+        trace_open(&t, in(scratch.path, "trace.json"));
+    }
 }
 
 static void test_counters(void **unused)
@@ -153,7 +175,7 @@ static void test_unwritable(void **unused)
     run_rstream(&o, scratch.path,
                 "train --device cpu --data %s --out %s --batch-size 8 --image-size 75 --max-steps 1 --quiet"
                 " --trace %s",
-                in(scratch.path, "set"), in(scratch.path, "run2"), in(scratch.path, "none/trace.json"));
+                in(scratch.path, "set"), in(scratch.path, "unwritten"), in(scratch.path, "none/trace.json"));
     char expected[1024];
     snprintf(
         expected, sizeof expected,
@@ -161,18 +183,6 @@ static void test_unwritable(void **unused)
         in(scratch.path, "none/trace.json"));
     assert_int_equal(o.exit_code, 1);
     assert_string_equal(o.err, expected);
-}
-
-/* Trains once for all tests; the exit code. */
-static int train(void)
-{
-    run_rstream(&o, scratch.path, "synth %s --train 96 --test 10", in(scratch.path, "set"));
-    if (o.exit_code == 0)
-        run_rstream(&o, scratch.path,
-                    "train --device cpu --data %s --out %s --batch-size 8 --eval-batch-size 5 --image-size 75"
-                    " --epochs 1 --prefetch 3 --threads 1 --trace %s",
-                    in(scratch.path, "set"), in(scratch.path, "run"), in(scratch.path, "trace.json"));
-    return o.exit_code;
 }
 
 int main(void)
@@ -184,7 +194,8 @@ int main(void)
     };
     if (rs__scratch_create(&scratch, NULL) != 0)
         return 1;
-    int result = train();
+    run_rstream(&o, scratch.path, "synth %s --train 96 --test 10", in(scratch.path, "set"));
+    int result = o.exit_code == 0 ? train(1) : o.exit_code;
     if (result == 0) {
         trace_open(&t, in(scratch.path, "trace.json"));
         result = cmocka_run_group_tests(tests, NULL, NULL);
