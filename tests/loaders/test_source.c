@@ -81,7 +81,8 @@ static void folder_splits(void **state)
     snprintf(plain, sizeof plain, "%s/plain/", dir); /* with a slash behind, as shells complete it */
     struct rs_source *source = must_open(plain, RS_SPLIT_TRAIN);
     assert_int_equal(rs_source_classes(source), 2);
-    assert_string_equal(rs_source_file_path(source, 1) + strlen(plain), "train/1.png"); /* and no slash more */
+    assert_string_equal(rs_source_file_path(source, 1) + strlen(plain),
+                        "train/1.png"); /* and no slash more */
     rs_source_destroy(source);
     source = must_open(plain, RS_SPLIT_ALL_OF_IT);
     assert_int_equal(rs_source_count(source), 2);

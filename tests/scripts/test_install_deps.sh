@@ -39,6 +39,7 @@ brings() {
     libck-dev) module ck ;;
     libclang-rt-dev) file /usr/lib/llvm-14/lib/clang/14.0.6/lib/linux/libclang_rt.fuzzer-x86_64.a ;;
     libdnnl-dev) file "${DNNL_AT:-/usr/include/dnnl.h}" ;;
+    libclang-rt-dev) file "${FUZZER_AT:-/usr/lib/llvm-14}/lib/clang/14/lib/linux/libclang_rt.fuzzer-x86_64.a" ;;
     python3-torch | python3-pil | python3-numpy | libopenblas0-pthread) echo installed >"$system/package.$1" ;;
     *) echo "no such package: $1" >&2 && exit 1 ;;
     esac
@@ -125,6 +126,12 @@ for place in /usr/include/oneapi/dnnl/dnnl.h /usr/local/include/dnnl.h; do
     gives 0 install_deps
     says 'nothing is missing'
 done
+
+mapfile -t rest < <(without libclang-rt-dev "${base[@]}" "${dev[@]}")
+clean "${rest[@]}"
+FUZZER_AT=/usr brings libclang-rt-dev
+gives 0 install_deps --dev
+says 'nothing is missing'
 
 # ---- everything is missing: all in one call, and then it is there ----
 clean

@@ -107,8 +107,7 @@ static void jsonl_has_an_object_a_line(void **state)
     unlink(path);
 }
 
-/* Without validation there are no values of it; a file that is there is continued; a tick makes the lines
- * visible. */
+/* Without validation there are no values of it; a file that is there is continued. */
 static void jsonl_appends_and_flushes(void **state)
 {
     (void)state;

@@ -309,6 +309,33 @@ static void test_preview_writes_what_is_asked_for(void **unused)
     assert_int_equal(size_of(in(scratch.path, "e.npy")), NPY_HEADER + 2 * 3 * 8 * 8 * 4);
 }
 
+/* Pixels of one value, bright or dark: it is the least, the greatest and the mean. */
+static void test_preview_of_one_value(void **unused)
+{
+    (void)unused;
+    static const struct {
+        int byte;
+        const char *value;
+    } cases[] = {{200, "0.568627"}, {50, "-0.607843"}, {255, "1.000000"}, {0, "-1.000000"}};
+    assert_int_equal(mkdir(in(scratch.path, "plain"), 0700), 0);
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        char record[RECORD], expected[256];
+        memset(record, cases[i].byte, sizeof record);
+        record[0] = 3;
+        FILE *file = fopen(in(scratch.path, "plain/data_batch_1.bin"), "wb");
+        assert_non_null(file);
+        assert_int_equal(fwrite(record, 1, sizeof record, file), sizeof record);
+        assert_int_equal(fclose(file), 0);
+        run_rstream(&o, scratch.path, "preview --data %s --image-size 32", in(scratch.path, "plain"));
+        snprintf(
+            expected, sizeof expected,
+            "1 x 3 x 32 x 32 float32 of 1 training images (cifar10), 10 classes; least %s, most %s, mean %s\n"
+            "Classes of the first images: 3\n",
+            cases[i].value, cases[i].value, cases[i].value);
+        expect_run(0, expected, "");
+    }
+}
+
 static void test_preview_refusals(void **unused)
 {
     (void)unused;
@@ -379,6 +406,7 @@ int main(void)
         cmocka_unit_test(test_preview_of_cifar),
         cmocka_unit_test(test_preview_of_a_folder),
         cmocka_unit_test(test_preview_writes_what_is_asked_for),
+        cmocka_unit_test(test_preview_of_one_value),
         cmocka_unit_test(test_preview_refusals),
         cmocka_unit_test(test_preview_leaves_no_half_tensor),
     };
