@@ -117,6 +117,42 @@ static void a_cut_epoch_can_be_interrupted(void **state)
     }
 }
 
+/* A cut and its validation, more steps to another cut, and an interrupt before or in its validation: that one
+ * is still to do. */
+static void a_later_cut_has_a_validation_of_its_own(void **state)
+{
+    (void)state;
+    for (uint32_t n = 0; n < 2; n++) {
+        struct rs_training_options o = options(0);
+        struct fake_script s = script();
+        struct run_whole cut;
+        o.max_steps = 9;
+        run_whole_make(&cut, &o, s);
+        o.max_steps = 7;
+        struct run_result r = fixture_run(&o, s);
+        assert_cut(&r, 7);
+        o.max_steps = 9;
+        o.resume = true;
+        s.interrupt_at = n ? 0 : 2; /* step 9 */
+        s.valid_interrupt_at = n ? 1 : 0;
+        r = fixture_run(&o, s);
+        assert_true(r.outcome.interrupted);
+        assert_int_equal(r.outcome.steps, 9);
+        r = fixture_run(&o, script());
+        assert_done(&r);
+        assert_int_equal(r.script.valid_steps, 2);
+        struct run_files files;
+        run_files_read(&files, dir);
+        assert_whole(&files);
+        assert_weights(&files.best, &whole.result, 7); /* the first validation with 7 of 12 */
+        memcpy(files.best.weights, cut.files.best.weights, sizeof files.best.weights);
+        assert_same_files(&cut.files, &files);
+        run_files_free(&files);
+        run_whole_free(&cut);
+        fixture_remove(dir);
+    }
+}
+
 static void epochs_can_be_raised(void **state)
 {
     (void)state;
@@ -307,6 +343,7 @@ int main(void)
         cmocka_unit_test_setup(max_steps_can_be_raised, fresh),
         cmocka_unit_test_setup(max_steps_can_be_raised_again, fresh),
         cmocka_unit_test_setup(a_cut_epoch_can_be_interrupted, fresh),
+        cmocka_unit_test_setup(a_later_cut_has_a_validation_of_its_own, fresh),
         cmocka_unit_test_setup(epochs_can_be_raised, fresh),
         cmocka_unit_test_setup(when_nothing_is_left_no_file_changes, fresh),
         cmocka_unit_test_setup(data_of_another_size_is_refused, fresh),
