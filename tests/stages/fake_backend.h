@@ -35,7 +35,7 @@ struct fake_script {
     uint32_t latency;    /* ticks an operation takes at most */
     enum fake_call fail; /* the fail_at-th (from 1) of these calls fails */
     uint32_t fail_at;
-    bool fail_again;             /* the later ones fail as well */
+    uint32_t records_max;        /* the device keeps this many records, 0: enough */
     uint64_t interrupt_at;       /* train step that sends SIGINT, 0: none */
     uint64_t valid_interrupt_at; /* validation batch that sends it */
     void (*interrupted)(void);   /* called once it is sent: waits until the run knows; NULL: steps get slow */
@@ -45,17 +45,17 @@ struct fake_script {
     uint64_t valid_not_finite_at; /* validation batch */
     const uint32_t *correct; /* samples that the validation of each epoch gets right; NULL: of the hash */
     uint64_t epoch_steps;    /* with correct */
+    bool fail_again;         /* the calls after the fail_at-th fail as well */
     bool no_trace;           /* the device keeps no records */
-    uint32_t records_max;    /* it keeps this many, 0: enough */
     /* or NULL: sets the result of an eval step that waits for it, probabilities included */
     void (*evaluate)(const struct rs_batch_input *input, struct rs_step_result *result);
     /* written by the backend */
+    bool eager;        /* as the plan was compiled */
+    uint32_t overlaps; /* uploads begun while a step was queued */
     uint64_t train_steps, copies;
     _Atomic uint64_t valid_steps;                                             /* any thread may look */
     size_t sample_bytes;                                                      /* of an upload */
     uint32_t train_sizes[RS_BATCH_SIZES_MAX], eval_sizes[RS_BATCH_SIZES_MAX]; /* of batches, as compiled */
-    bool eager;                                                               /* as the plan was compiled */
-    uint32_t overlaps;              /* uploads begun while a step was queued */
     float weights[2];               /* when the plan was destroyed */
     float history[FAKE_HISTORY][2]; /* weights after each step of the whole run; [0]: as they were loaded */
 };

@@ -65,9 +65,9 @@ static size_t read_metrics(const char *dir, char text[TEXT_MAX])
 /* Of text: the lines that a resume file counts. An epoch that max_steps cut short has its line after them. */
 static size_t counted_length(const char *dir, const char *text)
 {
-    char path[500], *json;
+    char path[500], *json = NULL;
     struct rs_error err = {0};
-    struct rs_progress p;
+    struct rs_progress p = {0};
     snprintf(path, sizeof path, "%s/resume.safetensors", dir);
     if (rs_checkpoint_metadata(path, "progress", &json, &err) < 0 ||
         rs_progress_parse(json, path, &p, &err) < 0)
@@ -79,7 +79,8 @@ static size_t counted_length(const char *dir, const char *text)
         if (!end)
             fail_msg("the resume file counts %llu lines, and metrics.jsonl has %llu",
                      (unsigned long long)(p.steps + p.epoch), (unsigned long long)i);
-        at = end + 1;
+        else
+            at = end + 1;
     }
     return (size_t)(at - text);
 }

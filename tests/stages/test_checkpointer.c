@@ -31,7 +31,8 @@ static void before_call(enum disk_call call, const char *path)
     const char *name = strrchr(path, '/') + 1;
     if (call != DISK_RENAME)
         return;
-    strcat(strncat(renamed, name, strcspn(name, ".")), " ");
+    size_t length = strlen(renamed);
+    snprintf(renamed + length, sizeof renamed - length, "%.*s ", (int)strcspn(name, "."), name);
     if (slow && strstr(name, slow))
         nanosleep(&hold, NULL);
 }

@@ -16,7 +16,7 @@ static char dir[64], path[128];
 static int begin(void **state)
 {
     (void)state;
-    strcpy(dir, "/tmp/rstream-test-XXXXXX");
+    snprintf(dir, sizeof dir, "/tmp/rstream-test-XXXXXX");
     if (!mkdtemp(dir))
         return -1;
     snprintf(path, sizeof path, "%s/metrics.jsonl", dir);
@@ -156,7 +156,7 @@ static void a_very_long_line_stays_whole(void **state)
     assert_non_null(text);
     int at = sprintf(text, "%s{\"event\":\"epoch\",\"epoch\":0,\"step\":2,\"note\":\"", FIRST);
     memset(text + at, 'x', room);
-    strcpy(text + (size_t)at + room, "\"}\n" STEP(1, 3));
+    snprintf(text + (size_t)at + room, 512 - (size_t)at, "%s", "\"}\n" STEP(1, 3));
     assert_rewound(text, 3, 1, text);
     assert_rewound(text, 2, 0, FIRST);
     free(text);
