@@ -37,7 +37,6 @@ brings() {
     libcjson-dev) module libcjson ;;
     libcmocka-dev) module cmocka ;;
     libck-dev) module ck ;;
-    libclang-rt-dev) file /usr/lib/llvm-14/lib/clang/14.0.6/lib/linux/libclang_rt.fuzzer-x86_64.a ;;
     libdnnl-dev) file "${DNNL_AT:-/usr/include/dnnl.h}" ;;
     libclang-rt-dev) file "${FUZZER_AT:-/usr/lib/llvm-14}/lib/clang/14/lib/linux/libclang_rt.fuzzer-x86_64.a" ;;
     python3-torch | python3-pil | python3-numpy | libopenblas0-pthread) echo installed >"$system/package.$1" ;;
