@@ -71,6 +71,8 @@ static void cifar_label_out_of_range(void **state)
     assert_string_equal(f->err.message,
                         "dir/file.img: record 5 has label 10 at offset 15365, but there are 10 "
                         "classes (0 to 9); the file is damaged or of another data set");
+    assert_int_equal(decode(f, RS_CODEC_CIFAR10, blob, 9999 * UINT64_C(3073), -1), RS_E_CORRUPT);
+    support_says(f->err.message, "record 9999 has label 10 at offset 30726927,");
     free(blob.data);
     blob = support_cifar(1, 2, CLASSES);
     blob.data[1] = 255;
