@@ -210,14 +210,14 @@ def check_ties(checks, case):
 
 def check_shuffled(checks, case):
     """One image per step, a learning rate of 0, so that a step's loss depends on its image alone: each epoch has each image's loss once,
-    in an order of its own. No validation, and a pool of threads per stage."""
+    in an order of its own. No validation, a pool of threads per stage, and one slot, so that every step waits for its data."""
     data = os.path.join(case.scratch, "train-only")
     shutil.copytree(case.data, data)
     os.remove(os.path.join(data, "test_batch.bin"))
     case.init = os.path.join(case.scratch, "init.safetensors")
     plan = metrics_lines.Plan(TRAIN, 1, 0, EVAL_BATCH, 2 * TRAIN)
     said, wall, out = case.train("shuffled", "--optimizer", "sgd", "--lr", 0, "--batch-size", 1, "--epochs", 2, "--workers", 2,
-                                 "--prefetch", 2, "--fuse", "none", data=data)
+                                 "--prefetch", 1, "--fuse", "none", data=data)
     lines = metrics_lines.read_lines(out)
     if not check_structure(checks, "shuffled, no validation", lines, plan):
         return
