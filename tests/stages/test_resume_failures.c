@@ -104,6 +104,28 @@ static void draining_a_stream(void **state)
     }
 }
 
+/* A resumed run that gets nowhere: what it began with is saved already. */
+static void failing_before_the_first_step_writes_no_checkpoint(void **state)
+{
+    (void)state;
+    for (uint32_t i = 0; i < 2; i++) {
+        struct rs_training_options o = options(i ? &fake_stream : &fake_sync, i);
+        struct disk_script disk = {.event = DISK_NOTHING, .match = ".safetensors"};
+        struct fake_script s = script(i);
+        s.valid_interrupt_at = 1;
+        struct run_result r = fixture_run(&o, s);
+        assert_true(r.outcome.interrupted);
+        o.resume = true;
+        s = script(i);
+        s.fail = i ? FAKE_UPLOAD : FAKE_EVAL;
+        s.fail_at = 1;
+        r = fixture_run_disk(&o, s, &disk);
+        assert_int_equal(r.code, RS_E_BACKEND);
+        assert_int_equal(r.renames, 0);
+        assert_goes_on(&whole, &o, script(i));
+    }
+}
+
 /* Once a run is interrupted, a step that fails leaves nothing to save: the error says why. */
 static void failing_after_an_interrupt(void **state)
 {
@@ -173,6 +195,7 @@ int main(void)
         cmocka_unit_test_setup(looking_at_a_stream, fresh),
         cmocka_unit_test_setup(storing_from_a_stream, fresh),
         cmocka_unit_test_setup(draining_a_stream, fresh),
+        cmocka_unit_test_setup(failing_before_the_first_step_writes_no_checkpoint, fresh),
         cmocka_unit_test_setup(failing_after_an_interrupt, fresh),
         cmocka_unit_test_setup(storing_after_an_interrupt, fresh),
     };

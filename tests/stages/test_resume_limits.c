@@ -172,6 +172,7 @@ static void assert_nothing_left(struct rs_training_options o, uint64_t steps)
 {
     uint64_t before = folder_hash(dir);
     o.resume = true;
+    o.config_json = "{\"another\":1}"; /* not even config.json */
     struct run_result r = fixture_run(&o, script());
     assert_done(&r);
     assert_int_equal(r.script.train_steps + r.script.valid_steps, 0);
@@ -184,7 +185,6 @@ static void when_nothing_is_left_no_file_changes(void **state)
 {
     (void)state;
     struct rs_training_options o = options(0);
-    o.config_json = "{\"another\":1}";
     struct run_result r = fixture_run(&o, script());
     assert_done(&r);
     assert_nothing_left(o, 15);
