@@ -15,6 +15,7 @@ import os
 import random
 import re
 import shutil
+import signal
 import sys
 import threading
 
@@ -200,6 +201,7 @@ def main():
     parser.add_argument("--functions", default="", help="functions, separated by commas")
     parser.add_argument("--jobs", type=int, default=2, help="runs at a time")
     args = fault_run.arguments(parser)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1)) # as an interrupt does, so that the folder goes away
     scratch = fault_run.memory_folder()
     try:
         sys.exit(sweep(args, scratch))
@@ -218,15 +220,18 @@ def sweep(args, scratch):
     if args.sample:
         points = sample(points, args.sample)
     report(points)
-    failed = 0
+    failed, done = 0, 0
     with concurrent.futures.ThreadPoolExecutor(args.jobs) as pool:
         for (scenario, point), wrong in zip(points, pool.map(lambda each: state.findings(*each), points)):
+            done += 1
             if wrong:
                 failed += 1
                 print(f"FAILED  {scenario.name}: {point.text()}")
                 for sentence in wrong:
                     print(f"        {sentence}")
-                sys.stdout.flush()
+            if done % 100 == 0:
+                print(f"{done} of {len(points)}, {failed} failed")
+            sys.stdout.flush()
     outcomes = ", ".join(f"{count} {outcome}" for outcome, count in sorted(state.tally.items()))
     print(f"{len(points)} points, {len(points) - failed} clean, {failed} failed ({outcomes})")
     return 1 if failed or not points else 0
