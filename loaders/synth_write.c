@@ -196,31 +196,51 @@ static int write_png(const char *stage, const struct rs_synth_options *options, 
     return write_png_split(stage, options, 0, err);
 }
 
-static int move_up(const char *stage, const char *dir, const char *name, struct rs_error *err)
+/* What a data set consists of, in the order in which it is moved up. */
+static const char *const cifar10_parts[] = {
+    "batches.meta.txt", "test_batch.bin",   "data_batch_1.bin", "data_batch_2.bin",
+    "data_batch_3.bin", "data_batch_4.bin", "data_batch_5.bin",
+};
+static const char *const png_parts[] = {"test", "train"};
+#define PARTS_MAX (sizeof cifar10_parts / sizeof *cifar10_parts)
+_Static_assert(PARTS_MAX == TRAIN_FILES + 2, "each train file, the test file and the names");
+
+struct move {
+    char *from, *to;
+};
+
+static int move_all(const struct move *moves, size_t count, struct rs_error *err)
 {
-    char *from = join(stage, name, err), *to = from ? join(dir, name, err) : NULL;
-    int code = to ? 0 : RS_E_NOMEM;
-    if (to && rename(from, to) != 0)
-        code = rs_error_set_errno(err, errno, "%s: can't put the finished data there", to);
-    free(from);
-    free(to);
+    size_t done = 0;
+    while (done < count && rename(moves[done].from, moves[done].to) == 0)
+        done++;
+    if (done == count)
+        return 0;
+    int code = rs_error_set_errno(err, errno, "%s: can't put the finished data there", moves[done].to);
+    while (done > 0) /* the folder is to be as it was, for another try */
+        remove_tree(moves[--done].to);
     return code;
 }
 
+/* All of it or nothing. Every path is there before the first move. */
 static int publish(const char *stage, const char *dir, enum rs_synth_format format, struct rs_error *err)
 {
-    if (format == RS_SYNTH_PNG) {
-        RS_TRY(move_up(stage, dir, "test", err));
-        return move_up(stage, dir, "train", err);
+    const char *const *names = format == RS_SYNTH_PNG ? png_parts : cifar10_parts;
+    size_t count = format == RS_SYNTH_PNG ? sizeof png_parts / sizeof *png_parts : PARTS_MAX;
+    struct move moves[PARTS_MAX] = {{NULL, NULL}};
+    int code = 0;
+    for (size_t i = 0; i < count && code == 0; i++) {
+        moves[i].from = join(stage, names[i], err);
+        moves[i].to = moves[i].from ? join(dir, names[i], err) : NULL;
+        code = moves[i].to ? 0 : RS_E_NOMEM;
     }
-    RS_TRY(move_up(stage, dir, "batches.meta.txt", err));
-    RS_TRY(move_up(stage, dir, "test_batch.bin", err));
-    for (int part = 1; part <= TRAIN_FILES; part++) {
-        char name[32];
-        snprintf(name, sizeof name, "data_batch_%d.bin", part);
-        RS_TRY(move_up(stage, dir, name, err));
+    if (code == 0)
+        code = move_all(moves, count, err);
+    for (size_t i = 0; i < count; i++) {
+        free(moves[i].from);
+        free(moves[i].to);
     }
-    return 0;
+    return code;
 }
 
 int rs_synth_write(const char *dir, const struct rs_synth_options *options, struct rs_error *err)
