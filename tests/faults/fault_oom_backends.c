@@ -10,6 +10,8 @@
 
 #include <string.h>
 
+#define CPU_POINTS 24 /* oneDNN compiles its kernels in each run */
+
 static int run_ref(uint64_t *result, struct rs_error *err)
 {
     return plan_run(&(struct plan_setup){.backend = rs_backend_find("ref")}, result, err);
@@ -58,7 +60,7 @@ static int run_cpu_bf16(uint64_t *result, struct rs_error *err)
 static void cpu(void **unused)
 {
     (void)unused;
-    oom_sweep(&(struct oom_scenario){.name = "a plan of cpu", .run = run_cpu});
+    oom_sweep(&(struct oom_scenario){.name = "a plan of cpu", .points = CPU_POINTS, .run = run_cpu});
 }
 
 static void cpu_bf16(void **unused)
@@ -69,9 +71,11 @@ static void cpu_bf16(void **unused)
     if (!strstr(info.precisions, "bf16"))
         skip();
     bf16 = RS_CPU_BF16_WIDE;
-    oom_sweep(&(struct oom_scenario){.name = "a plan of cpu, bf16 in fp32", .run = run_cpu_bf16});
+    oom_sweep(&(struct oom_scenario){
+        .name = "a plan of cpu, bf16 in fp32", .points = CPU_POINTS, .run = run_cpu_bf16});
     bf16 = RS_CPU_BF16_NATIVE;
-    oom_sweep(&(struct oom_scenario){.name = "a plan of cpu, bf16", .run = run_cpu_bf16});
+    oom_sweep(
+        &(struct oom_scenario){.name = "a plan of cpu, bf16", .points = CPU_POINTS, .run = run_cpu_bf16});
 }
 #endif
 

@@ -43,6 +43,7 @@ static atomic_uint_fast64_t first, last; /* those that fail; 0: none */
 static atomic_uint_fast64_t failed;
 
 static char point[160]; /* what runs now */
+static char not_allocated[64];
 
 static bool fails(void)
 {
@@ -95,12 +96,12 @@ char *__wrap_strndup(const char *text, size_t size)
     return fails() ? NULL : __real_strndup(text, size);
 }
 
-/* A pointer that is left as it was is what a failing asprintf may do as well: nobody may free it. */
+/* Where asprintf fails, the pointer's value is undefined: here it is one that free ends the process for. */
 int __wrap_asprintf(char **out, const char *format, ...)
 {
     va_list args;
     if (fails()) {
-        *out = (char *)(uintptr_t)1;
+        *out = not_allocated;
         return -1;
     }
     va_start(args, format);
