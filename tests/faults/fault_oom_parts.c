@@ -184,6 +184,9 @@ static int begin(void **unused)
     scene_begin(&folder, RS_SYNTH_PNG, 100, 10);
     snprintf(weights, sizeof weights, "%s/w.safetensors", cifar.root);
     snprintf(metrics, sizeof metrics, "%s/metrics.jsonl", cifar.root);
+    uint64_t result;
+    struct rs_error err;
+    assert_int_equal(save(&result, &err), 0); /* to load, where that is the only scenario */
     return 0;
 }
 
