@@ -44,21 +44,21 @@ struct rs_file_read {
     const char *path;
     uint64_t offset;
     size_t length;
-    void *data;  /* at least length bytes */
-    bool to_end; /* the file ends there, too: one that has become longer is an error */
+    void *data; /* at least length bytes */
     /* called once, on the loop; code is 0 or an error with file and offset in error->message
      * (RS_E_CORRUPT when the file is shorter than it was, or longer and to_end) */
     void (*done)(struct rs_file_read *read, int code, const struct rs_error *error);
     void *arg;
+    bool to_end; /* the file ends there, too: one that has become longer is an error */
     /* owned by the loop while in flight */
+    char beyond; /* the byte after the end, which isn't there */
+    int file;
+    int code;
+    struct rs_error error;
     struct rs_loop *loop;
     struct rs_file_read *next;
     uv_fs_t request;
-    int file;
     size_t got;
-    char beyond; /* the byte after the end, which isn't there */
-    int code;
-    struct rs_error error;
 };
 /* Starts it; failures come through done, never from within this call. Once the run is stopped, or the loop
  * being destroyed, what is not read yet ends with RS_E_CANCELLED. */

@@ -45,10 +45,10 @@ struct fake_script {
     uint64_t valid_not_finite_at; /* validation batch */
     const uint32_t *correct; /* samples that the validation of each epoch gets right; NULL: of the hash */
     uint64_t epoch_steps;    /* with correct */
-    bool fail_again;         /* the calls after the fail_at-th fail as well */
-    bool no_trace;           /* the device keeps no records */
     /* or NULL: sets the result of an eval step that waits for it, probabilities included */
     void (*evaluate)(const struct rs_batch_input *input, struct rs_step_result *result);
+    bool fail_again; /* the calls after the fail_at-th fail as well */
+    bool no_trace;   /* the device keeps no records */
     /* written by the backend */
     bool eager;        /* as the plan was compiled */
     uint32_t overlaps; /* uploads begun while a step was queued */
