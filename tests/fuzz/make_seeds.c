@@ -125,6 +125,8 @@ static void safetensors(const char *folder)
     put_weights(folder, "bad-counter", state, 0, NULL, 0);
     small_state_tear_down(&fixture);
     put_header(folder, "bad-empty", "{}", 0);
+    put_header(folder, "bad-no-classes",
+               "{\"classifier.weight\":{\"dtype\":\"F32\",\"shape\":[0,2],\"data_offsets\":[0,0]}}", 0);
     put_header(folder, "bad-data-left", "{\"a\":{\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[0,1]}}", 2);
     put_header(folder, "bad-gap", "{\"a\":{\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[1,2]}}", 2);
     put_header(folder, "bad-end", "{\"a\":{\"dtype\":\"U8\",\"shape\":[3],\"data_offsets\":[0,3]}}", 2);
