@@ -78,6 +78,10 @@ static const struct lie lies[] = {
      "}",
      GOOD_DATA, RS_E_SHAPE, "'classifier.weight' has the shape [8, 3], the network needs [3, 8]"},
     {"{" CONV CONV_BIAS BN COUNTER
+     "\"classifier.weight\":{\"dtype\":\"F32\",\"shape\":[3,4],\"data_offsets\":[56,104]},"
+     "\"classifier.bias\":{\"dtype\":\"F32\",\"shape\":[3],\"data_offsets\":[104,116]}}",
+     116, RS_E_SHAPE, "[3, 4], the network needs [3, 8]"},
+    {"{" CONV CONV_BIAS BN COUNTER
      "\"classifier.weight\":{\"dtype\":\"F32\",\"shape\":[24],\"data_offsets\":[56,152]}," CLASSIFIER_BIAS
      "}",
      GOOD_DATA, RS_E_SHAPE, "[24], the network needs [3, 8]"},
