@@ -131,9 +131,35 @@ static void test_replaces(void **state)
     free(before);
 }
 
+/* Two norms whose counters differ: each has its own tensor. */
+static void test_counters_of_two_norms(void **state)
+{
+    struct small_state *f = *state;
+    struct rs_graph *graph;
+    struct rs_state *saved, *loaded;
+    assert_int_equal(rs_graph_create(&graph, (struct rs_shape){2, 1, 1}, &f->err), 0);
+    assert_int_equal(rs_graph_batch_norm(graph, "one", 0, &f->err), 1);
+    assert_int_equal(rs_graph_batch_norm(graph, "two", 1, &f->err), 2);
+    assert_int_equal(rs_graph_linear(graph, "classifier", 2, 3, &f->err), 3);
+    assert_int_equal(rs_graph_cross_entropy(graph, "loss", 3, &f->err), 4);
+    assert_int_equal(rs_state_create(&saved, graph, &f->err), 0);
+    assert_int_equal(rs_state_create(&loaded, graph, &f->err), 0);
+    saved->batches_tracked[0] = 5;
+    saved->batches_tracked[1] = 7;
+    assert_int_equal(rs_checkpoint_save(f->path, saved, 0, NULL, 0, &f->err), 0);
+    assert_int_equal(rs_checkpoint_load(f->path, loaded, 0, &f->err), 0);
+    assert_int_equal(loaded->batches_tracked[0], 5);
+    assert_int_equal(loaded->batches_tracked[1], 7);
+    rs_state_destroy(saved);
+    rs_state_destroy(loaded);
+    rs_graph_destroy(graph);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_counters_of_two_norms, small_state_set_up,
+                                        small_state_tear_down),
         cmocka_unit_test_setup_teardown(test_round_trips, small_state_set_up, small_state_tear_down),
         cmocka_unit_test_setup_teardown(test_weights_have_no_optimizer, small_state_set_up,
                                         small_state_tear_down),
