@@ -324,6 +324,20 @@ static void test_stored_options(void **unused)
     expect_failure(1, "rstream train: ", "moved");
 }
 
+/* What was printed must have arrived: /dev/full takes nothing. */
+static void test_output_that_can_t_be_written(void **unused)
+{
+    (void)unused;
+    char command[1024], text[512];
+    snprintf(command, sizeof command, "'%s' summary >/dev/full 2>'%s'", RSTREAM_BINARY,
+             in(scratch.path, "full.txt"));
+    int status = system(command); /* NOLINT(cert-env33-c): the shell redirects */
+    assert_true(WIFEXITED(status));
+    assert_int_equal(WEXITSTATUS(status), 1);
+    text[read_bytes(in(scratch.path, "full.txt"), text, sizeof text - 1)] = '\0';
+    assert_string_equal(text, "rstream summary: standard output can't be written: No space left on device\n");
+}
+
 static int set_up(void **unused)
 {
     (void)unused;
@@ -346,10 +360,15 @@ static int tear_down(void **unused)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_usage_errors),         cmocka_unit_test(test_failures),
-        cmocka_unit_test(test_full_output),          cmocka_unit_test(test_devices),
-        cmocka_unit_test(test_predict_names),        cmocka_unit_test(test_predict_image_size),
-        cmocka_unit_test(test_predict_broken_files), cmocka_unit_test(test_stored_options),
+        cmocka_unit_test(test_output_that_can_t_be_written),
+        cmocka_unit_test(test_usage_errors),
+        cmocka_unit_test(test_failures),
+        cmocka_unit_test(test_full_output),
+        cmocka_unit_test(test_devices),
+        cmocka_unit_test(test_predict_names),
+        cmocka_unit_test(test_predict_image_size),
+        cmocka_unit_test(test_predict_broken_files),
+        cmocka_unit_test(test_stored_options),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }
