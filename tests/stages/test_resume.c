@@ -118,7 +118,9 @@ static void a_death_in_a_validation(void **state)
     }
 }
 
-/* Counts of a script begin anew in each process. */
+/* Counts of a script begin anew in each process. How far a run comes depends on time: an epoch's checkpoint
+ * may be on disk at the death or not, and on a stream an interrupt comes up to SLOTS steps late. So the last
+ * scripts may find nothing to stop: then the run is whole. */
 static void one_interruption_after_the_other(void **state)
 {
     (void)state;
@@ -134,6 +136,11 @@ static void one_interruption_after_the_other(void **state)
             script.latency = (uint32_t)i % 3;
             o.resume = i > 0;
             struct run_result r = fixture_run(&o, script);
+            if (!r.killed && r.code == 0 && !r.outcome.interrupted) {
+                assert_true(i > 4);
+                assert_as_whole(&whole, dir, &r);
+                break;
+            }
             assert_true(r.killed || r.outcome.interrupted || r.code == RS_E_NOT_FINITE);
         }
         assert_goes_on(&whole, &o, lazy(b));
