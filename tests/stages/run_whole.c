@@ -106,3 +106,24 @@ uint32_t sweep_step(uint32_t stride)
     const char *sweep = getenv("RS_SWEEP");
     return sweep && strcmp(sweep, "full") == 0 ? 1 : stride;
 }
+
+void run_scene_begin(struct run_scene *scene, uint32_t train, uint32_t valid)
+{
+    fixture_begin(&scene->fixture, train, valid);
+    fixture_dir(&scene->fixture, scene->dir, "run");
+}
+
+int run_scene_fresh(void **state)
+{
+    const struct run_scene *scene = *state;
+    fixture_remove(scene->dir);
+    return 0;
+}
+
+int run_scene_end(void **state)
+{
+    struct run_scene *scene = *state;
+    run_whole_free(&scene->whole);
+    fixture_end(&scene->fixture);
+    return 0;
+}

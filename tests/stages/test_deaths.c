@@ -8,9 +8,7 @@
 #include <string.h>
 
 static const uint32_t correct[] = {3, 7, 5}; /* of 12: best.safetensors is written twice */
-static struct fixture fixture;
-static struct run_whole whole;
-static char dir[400];
+static struct run_scene scene;
 
 static struct fake_script script(void)
 {
@@ -19,8 +17,8 @@ static struct fake_script script(void)
 
 static struct rs_training_options options(uint32_t n)
 {
-    struct rs_training_options o = fixture_options(&fixture, n % 2 ? &fake_stream : &fake_sync);
-    o.out = dir;
+    struct rs_training_options o = fixture_options(&scene.fixture, n % 2 ? &fake_stream : &fake_sync);
+    o.out = scene.dir;
     return o;
 }
 
@@ -35,7 +33,7 @@ static struct run_result run_with(const struct rs_training_options *o, enum disk
 static void a_death_at_a_rename(void **state)
 {
     (void)state;
-    uint32_t renames = whole.result.renames;
+    uint32_t renames = scene.whole.result.renames;
     assert_int_equal(renames, 2 + 3 * 2 + 2); /* the folder's probe, config.json; last and resume; best */
     for (uint32_t n = 0; n < 2 * renames; n += sweep_step(2)) {
         uint32_t at = n / 2 + 1;
@@ -43,7 +41,7 @@ static void a_death_at_a_rename(void **state)
         struct run_result r =
             run_with(&o, DISK_RENAME, (n + at) % 2 ? DISK_KILL_AFTER : DISK_KILL_BEFORE, at, NULL);
         assert_true(r.killed);
-        assert_goes_on(&whole, &o, script());
+        assert_goes_on(&scene.whole, &o, script());
     }
 }
 
@@ -69,7 +67,7 @@ static void a_death_at_a_rename_of_a_resumed_run(void **state)
         interrupt_at(&o, 7);
         struct run_result r = run_with(&o, DISK_RENAME, n % 2 ? DISK_KILL_AFTER : DISK_KILL_BEFORE, at, NULL);
         assert_true(r.killed);
-        assert_goes_on(&whole, &o, script());
+        assert_goes_on(&scene.whole, &o, script());
     }
 }
 
@@ -87,7 +85,7 @@ static void a_checkpoint_s_lines_are_written_before_it(void **state)
         disk.hold_after = n < 2 ? 0 : 2; /* else lines are held back by a buffer alone */
         struct run_result r = fixture_run_disk(&o, s, &disk);
         assert_true(r.killed);
-        assert_goes_on(&whole, &o, script());
+        assert_goes_on(&scene.whole, &o, script());
     }
 }
 
@@ -105,7 +103,7 @@ static void a_rename_or_an_fsync_that_fails(void **state)
         assert_int_equal(r.code, RS_E_IO);
         assert_non_null(strstr(r.err.message, match));
         assert_non_null(strstr(r.err.message, "checkpoint: "));
-        assert_goes_on(&whole, &o, script());
+        assert_goes_on(&scene.whole, &o, script());
     }
 }
 
@@ -117,7 +115,7 @@ static void a_folder_that_can_t_be_synced(void **state)
         struct rs_training_options o = options(at);
         struct run_result r = run_with(&o, DISK_FSYNC, DISK_FAIL, at, NULL);
         assert_int_equal(r.code, RS_E_IO);
-        assert_goes_on(&whole, &o, script());
+        assert_goes_on(&scene.whole, &o, script());
     }
 }
 
@@ -135,7 +133,7 @@ static void the_checkpoint_of_an_interrupt_fails(void **state)
         struct run_result r = fixture_run_disk(&o, s, &disk);
         assert_int_equal(r.code, RS_E_IO);
         assert_non_null(strstr(r.err.message, names[n / 2]));
-        assert_goes_on(&whole, &o, script());
+        assert_goes_on(&scene.whole, &o, script());
     }
 }
 
@@ -148,53 +146,37 @@ static void a_folder_that_fails_before_the_first_step(void **state)
         assert_int_equal(r.code, RS_E_IO);
         assert_non_null(strstr(r.err.message, at == 1 ? "writable.tmp" : "config.json"));
         assert_int_equal(r.script.train_steps, 0);
-        assert_goes_on(&whole, &o, script());
+        assert_goes_on(&scene.whole, &o, script());
     }
     for (uint32_t at = 1; at <= 3; at++) {
         interrupt_at(&o, 7);
         struct run_result r = run_with(&o, DISK_RENAME, DISK_FAIL, at, NULL);
         assert_int_equal(r.code, RS_E_IO);
-        assert_non_null(strstr(r.err.message, dir));
+        assert_non_null(strstr(r.err.message, scene.dir));
         assert_int_equal(r.script.train_steps, 0);
-        assert_goes_on(&whole, &o, script());
+        assert_goes_on(&scene.whole, &o, script());
     }
 }
 
 static int begin(void **state)
 {
-    (void)state;
-    fixture_begin(&fixture, 40, 12);
-    fixture_dir(&fixture, dir, "run");
+    run_scene_begin(&scene, 40, 12);
     struct rs_training_options o = options(0);
-    run_whole_make(&whole, &o, script());
-    return 0;
-}
-
-static int fresh(void **state)
-{
-    (void)state;
-    fixture_remove(dir);
-    return 0;
-}
-
-static int end(void **state)
-{
-    (void)state;
-    run_whole_free(&whole);
-    fixture_end(&fixture);
+    run_whole_make(&scene.whole, &o, script());
+    *state = &scene;
     return 0;
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup(a_death_at_a_rename, fresh),
-        cmocka_unit_test_setup(a_death_at_a_rename_of_a_resumed_run, fresh),
-        cmocka_unit_test_setup(a_checkpoint_s_lines_are_written_before_it, fresh),
-        cmocka_unit_test_setup(a_rename_or_an_fsync_that_fails, fresh),
-        cmocka_unit_test_setup(a_folder_that_can_t_be_synced, fresh),
-        cmocka_unit_test_setup(the_checkpoint_of_an_interrupt_fails, fresh),
-        cmocka_unit_test_setup(a_folder_that_fails_before_the_first_step, fresh),
+        cmocka_unit_test_setup(a_death_at_a_rename, run_scene_fresh),
+        cmocka_unit_test_setup(a_death_at_a_rename_of_a_resumed_run, run_scene_fresh),
+        cmocka_unit_test_setup(a_checkpoint_s_lines_are_written_before_it, run_scene_fresh),
+        cmocka_unit_test_setup(a_rename_or_an_fsync_that_fails, run_scene_fresh),
+        cmocka_unit_test_setup(a_folder_that_can_t_be_synced, run_scene_fresh),
+        cmocka_unit_test_setup(the_checkpoint_of_an_interrupt_fails, run_scene_fresh),
+        cmocka_unit_test_setup(a_folder_that_fails_before_the_first_step, run_scene_fresh),
     };
-    return cmocka_run_group_tests(tests, begin, end);
+    return cmocka_run_group_tests(tests, begin, run_scene_end);
 }

@@ -11,14 +11,12 @@
 #define VALID 6u  /* of 12 images */
 #define SLOTS 3u  /* of the device: steps that may be started when an interrupt comes */
 
-static struct fixture fixture;
-static struct run_whole whole;
-static char dir[400];
+static struct run_scene scene;
 
 static struct rs_training_options options(const struct rs_backend *backend, uint32_t prefetch)
 {
-    struct rs_training_options o = fixture_options(&fixture, backend);
-    o.out = dir;
+    struct rs_training_options o = fixture_options(&scene.fixture, backend);
+    o.out = scene.dir;
     o.prefetch = prefetch;
     return o;
 }
@@ -41,7 +39,7 @@ static void assert_stopped(const struct run_result *r, uint64_t least, uint64_t 
     assert_done(r);
     assert_true(r->outcome.interrupted);
     assert_in_range(r->outcome.steps, least, most);
-    run_files_read(&files, dir);
+    run_files_read(&files, scene.dir);
     assert_whole(&files);
     assert_int_equal(files.progress.steps, r->outcome.steps);
     assert_int_equal(files.progress.epoch, r->outcome.epochs_done);
@@ -64,7 +62,7 @@ static void an_interrupt_at_a_step(void **state)
             script.interrupt_at = at;
             struct run_result r = fixture_run(&o, script);
             assert_stopped(&r, at, most < STEPS ? most : STEPS);
-            assert_goes_on(&whole, &o, lazy(at + 1));
+            assert_goes_on(&scene.whole, &o, lazy(at + 1));
         }
 }
 
@@ -78,7 +76,7 @@ static void an_interrupt_in_a_validation(void **state)
         script.valid_interrupt_at = at;
         struct run_result r = fixture_run(&o, script);
         assert_stopped(&r, steps, steps);
-        assert_goes_on(&whole, &o, lazy(at + 1));
+        assert_goes_on(&scene.whole, &o, lazy(at + 1));
     }
 }
 
@@ -88,8 +86,8 @@ static void an_interrupt_in_the_last_batch_interrupts_nothing(void **state)
     (void)state;
     struct rs_training_options o = options(&fake_sync, 4);
     struct run_result r = fixture_run(&o, (struct fake_script){.valid_interrupt_at = VALID});
-    assert_as_whole(&whole, dir, &r);
-    assert_goes_on(&whole, &o, lazy(0));
+    assert_as_whole(&scene.whole, scene.dir, &r);
+    assert_goes_on(&scene.whole, &o, lazy(0));
 }
 
 static void a_death_at_a_step(void **state)
@@ -101,7 +99,7 @@ static void a_death_at_a_step(void **state)
         script.kill_at = at;
         struct run_result r = fixture_run(&o, script);
         assert_true(r.killed);
-        assert_goes_on(&whole, &o, lazy(at + 1));
+        assert_goes_on(&scene.whole, &o, lazy(at + 1));
     }
 }
 
@@ -114,7 +112,7 @@ static void a_death_in_a_validation(void **state)
         script.valid_kill_at = at;
         struct run_result r = fixture_run(&o, script);
         assert_true(r.killed);
-        assert_goes_on(&whole, &o, lazy(at + 1));
+        assert_goes_on(&scene.whole, &o, lazy(at + 1));
     }
 }
 
@@ -138,12 +136,12 @@ static void one_interruption_after_the_other(void **state)
             struct run_result r = fixture_run(&o, script);
             if (!r.killed && r.code == 0 && !r.outcome.interrupted) {
                 assert_true(i > 4);
-                assert_as_whole(&whole, dir, &r);
+                assert_as_whole(&scene.whole, scene.dir, &r);
                 break;
             }
             assert_true(r.killed || r.outcome.interrupted || r.code == RS_E_NOT_FINITE);
         }
-        assert_goes_on(&whole, &o, lazy(b));
+        assert_goes_on(&scene.whole, &o, lazy(b));
     }
 }
 
@@ -157,14 +155,14 @@ static void a_loss_that_is_not_finite(void **state)
         script.valid_not_finite_at = at <= STEPS ? 0 : at - STEPS;
         struct run_result r = fixture_run(&o, script);
         assert_int_equal(r.code, RS_E_NOT_FINITE);
-        assert_goes_on(&whole, &o, lazy(at + 1));
+        assert_goes_on(&scene.whole, &o, lazy(at + 1));
     }
 }
 
 static void append_line(const char *text)
 {
     char path[500];
-    snprintf(path, sizeof path, "%s/metrics.jsonl", dir);
+    snprintf(path, sizeof path, "%s/metrics.jsonl", scene.dir);
     FILE *f = fopen(path, "a");
     assert_non_null(f);
     fputs(text, f);
@@ -187,47 +185,31 @@ static void lines_after_the_checkpoint_are_dropped(void **state)
         struct run_result r = fixture_run(&o, (struct fake_script){.interrupt_at = 7});
         assert_stopped(&r, 7, 7);
         append_line(texts[i]);
-        assert_goes_on(&whole, &o, lazy(i));
+        assert_goes_on(&scene.whole, &o, lazy(i));
     }
 }
 
 static int begin(void **state)
 {
-    (void)state;
-    fixture_begin(&fixture, 40, 12);
-    fixture_dir(&fixture, dir, "run");
+    run_scene_begin(&scene, 40, 12);
     struct rs_training_options o = options(&fake_sync, 4);
-    run_whole_make(&whole, &o, (struct fake_script){0});
-    assert_int_equal(whole.files.line_count, STEPS + 3);
-    return 0;
-}
-
-static int fresh(void **state)
-{
-    (void)state;
-    fixture_remove(dir);
-    return 0;
-}
-
-static int end(void **state)
-{
-    (void)state;
-    run_whole_free(&whole);
-    fixture_end(&fixture);
+    run_whole_make(&scene.whole, &o, (struct fake_script){0});
+    assert_int_equal(scene.whole.files.line_count, STEPS + 3);
+    *state = &scene;
     return 0;
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup(an_interrupt_at_a_step, fresh),
-        cmocka_unit_test_setup(an_interrupt_in_a_validation, fresh),
-        cmocka_unit_test_setup(an_interrupt_in_the_last_batch_interrupts_nothing, fresh),
-        cmocka_unit_test_setup(a_death_at_a_step, fresh),
-        cmocka_unit_test_setup(a_death_in_a_validation, fresh),
-        cmocka_unit_test_setup(one_interruption_after_the_other, fresh),
-        cmocka_unit_test_setup(a_loss_that_is_not_finite, fresh),
-        cmocka_unit_test_setup(lines_after_the_checkpoint_are_dropped, fresh),
+        cmocka_unit_test_setup(an_interrupt_at_a_step, run_scene_fresh),
+        cmocka_unit_test_setup(an_interrupt_in_a_validation, run_scene_fresh),
+        cmocka_unit_test_setup(an_interrupt_in_the_last_batch_interrupts_nothing, run_scene_fresh),
+        cmocka_unit_test_setup(a_death_at_a_step, run_scene_fresh),
+        cmocka_unit_test_setup(a_death_in_a_validation, run_scene_fresh),
+        cmocka_unit_test_setup(one_interruption_after_the_other, run_scene_fresh),
+        cmocka_unit_test_setup(a_loss_that_is_not_finite, run_scene_fresh),
+        cmocka_unit_test_setup(lines_after_the_checkpoint_are_dropped, run_scene_fresh),
     };
-    return cmocka_run_group_tests(tests, begin, end);
+    return cmocka_run_group_tests(tests, begin, run_scene_end);
 }

@@ -8,9 +8,7 @@
 #include <string.h>
 
 static const uint32_t correct[] = {3, 5, 7}; /* of 12: each epoch is the best */
-static struct fixture fixture;
-static struct run_whole whole;
-static char dir[400];
+static struct run_scene scene;
 
 static struct fake_script script(uint32_t n)
 {
@@ -19,8 +17,8 @@ static struct fake_script script(uint32_t n)
 
 static struct rs_training_options options(const struct rs_backend *backend, uint32_t n)
 {
-    struct rs_training_options o = fixture_options(&fixture, backend);
-    o.out = dir;
+    struct rs_training_options o = fixture_options(&scene.fixture, backend);
+    o.out = scene.dir;
     o.prefetch = n % 2 ? 1 : 8;
     return o;
 }
@@ -37,13 +35,13 @@ static void sweep(const struct rs_backend *backend, enum fake_call call, const u
         s.fail_again = i % 4 > 1;
         struct run_result r = fixture_run(&o, s);
         if (at[i] > calls) {
-            assert_as_whole(&whole, dir, &r);
+            assert_as_whole(&scene.whole, scene.dir, &r);
         } else {
             assert_int_equal(r.code, RS_E_BACKEND);
             assert_non_null(strstr(r.err.message, "train: made to fail"));
             assert_false(r.outcome.interrupted);
         }
-        assert_goes_on(&whole, &o, script(i));
+        assert_goes_on(&scene.whole, &o, script(i));
     }
 }
 
@@ -99,8 +97,8 @@ static void draining_a_stream(void **state)
             assert_int_equal(r.outcome.epochs_done, 2);
         else
             assert_int_equal(r.code, RS_E_BACKEND);
-        assert_int_equal(has_file(dir, "resume.safetensors"), i > 0);
-        assert_goes_on(&whole, &o, script(i));
+        assert_int_equal(has_file(scene.dir, "resume.safetensors"), i > 0);
+        assert_goes_on(&scene.whole, &o, script(i));
     }
 }
 
@@ -122,7 +120,7 @@ static void failing_before_the_first_step_writes_no_checkpoint(void **state)
         r = fixture_run_disk(&o, s, &disk);
         assert_int_equal(r.code, RS_E_BACKEND);
         assert_int_equal(r.renames, 0);
-        assert_goes_on(&whole, &o, script(i));
+        assert_goes_on(&scene.whole, &o, script(i));
     }
 }
 
@@ -140,7 +138,7 @@ static void failing_after_an_interrupt(void **state)
         struct run_result r = fixture_run(&o, s);
         assert_int_equal(r.code, RS_E_NOT_FINITE);
         assert_non_null(strstr(r.err.message, "train: the "));
-        assert_goes_on(&whole, &o, script(i));
+        assert_goes_on(&scene.whole, &o, script(i));
     }
 }
 
@@ -157,47 +155,31 @@ static void storing_after_an_interrupt(void **state)
         struct run_result r = fixture_run(&o, s);
         assert_int_equal(r.code, RS_E_BACKEND);
         assert_non_null(strstr(r.err.message, "checkpoint: made to fail"));
-        assert_int_equal(has_file(dir, "resume.safetensors"), i / 2);
-        assert_goes_on(&whole, &o, script(i));
+        assert_int_equal(has_file(scene.dir, "resume.safetensors"), i / 2);
+        assert_goes_on(&scene.whole, &o, script(i));
     }
 }
 
 static int begin(void **state)
 {
-    (void)state;
-    fixture_begin(&fixture, 40, 12);
-    fixture_dir(&fixture, dir, "run");
+    run_scene_begin(&scene, 40, 12);
     struct rs_training_options o = options(&fake_sync, 0);
-    run_whole_make(&whole, &o, script(0));
-    return 0;
-}
-
-static int fresh(void **state)
-{
-    (void)state;
-    fixture_remove(dir);
-    return 0;
-}
-
-static int end(void **state)
-{
-    (void)state;
-    run_whole_free(&whole);
-    fixture_end(&fixture);
+    run_whole_make(&scene.whole, &o, script(0));
+    *state = &scene;
     return 0;
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup(in_host_memory, fresh),
-        cmocka_unit_test_setup(starting_work_on_a_stream, fresh),
-        cmocka_unit_test_setup(looking_at_a_stream, fresh),
-        cmocka_unit_test_setup(storing_from_a_stream, fresh),
-        cmocka_unit_test_setup(draining_a_stream, fresh),
-        cmocka_unit_test_setup(failing_before_the_first_step_writes_no_checkpoint, fresh),
-        cmocka_unit_test_setup(failing_after_an_interrupt, fresh),
-        cmocka_unit_test_setup(storing_after_an_interrupt, fresh),
+        cmocka_unit_test_setup(in_host_memory, run_scene_fresh),
+        cmocka_unit_test_setup(starting_work_on_a_stream, run_scene_fresh),
+        cmocka_unit_test_setup(looking_at_a_stream, run_scene_fresh),
+        cmocka_unit_test_setup(storing_from_a_stream, run_scene_fresh),
+        cmocka_unit_test_setup(draining_a_stream, run_scene_fresh),
+        cmocka_unit_test_setup(failing_before_the_first_step_writes_no_checkpoint, run_scene_fresh),
+        cmocka_unit_test_setup(failing_after_an_interrupt, run_scene_fresh),
+        cmocka_unit_test_setup(storing_after_an_interrupt, run_scene_fresh),
     };
-    return cmocka_run_group_tests(tests, begin, end);
+    return cmocka_run_group_tests(tests, begin, run_scene_end);
 }

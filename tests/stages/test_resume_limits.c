@@ -10,9 +10,7 @@
 #define EPOCH 5u /* steps */
 
 static const uint32_t correct[] = {3, 7, 5}; /* of 12 */
-static struct fixture fixture;
-static struct run_whole whole;
-static char dir[400];
+static struct run_scene scene;
 
 static struct fake_script script(void)
 {
@@ -21,8 +19,8 @@ static struct fake_script script(void)
 
 static struct rs_training_options options(uint32_t n)
 {
-    struct rs_training_options o = fixture_options(&fixture, n % 2 ? &fake_stream : &fake_sync);
-    o.out = dir;
+    struct rs_training_options o = fixture_options(&scene.fixture, n % 2 ? &fake_stream : &fake_sync);
+    o.out = scene.dir;
     o.prefetch = n % 2 ? 8 : 1;
     return o;
 }
@@ -34,12 +32,12 @@ static void assert_cut(const struct run_result *r, uint64_t steps)
     assert_done(r);
     assert_false(r->outcome.interrupted);
     assert_int_equal(r->outcome.steps, steps);
-    run_files_read(&files, dir);
+    run_files_read(&files, scene.dir);
     assert_whole(&files);
     assert_int_equal(files.progress.epoch, steps / EPOCH);
     assert_int_equal(files.progress.validated, steps % EPOCH != 0);
-    assert_weights(&files.last, &whole.result, steps);
-    assert_weights(&files.resume, &whole.result, steps);
+    assert_weights(&files.last, &scene.whole.result, steps);
+    assert_weights(&files.resume, &scene.whole.result, steps);
     run_files_free(&files);
 }
 
@@ -47,11 +45,11 @@ static void assert_cut(const struct run_result *r, uint64_t steps)
 static void assert_whole_but_best(uint64_t best)
 {
     struct run_files files;
-    run_files_read(&files, dir);
+    run_files_read(&files, scene.dir);
     assert_whole(&files);
-    assert_weights(&files.best, &whole.result, best);
-    memcpy(files.best.weights, whole.files.best.weights, sizeof files.best.weights);
-    assert_same_files(&whole.files, &files);
+    assert_weights(&files.best, &scene.whole.result, best);
+    memcpy(files.best.weights, scene.whole.files.best.weights, sizeof files.best.weights);
+    assert_same_files(&scene.whole.files, &files);
     run_files_free(&files);
 }
 
@@ -69,7 +67,7 @@ static void max_steps_can_be_raised(void **state)
         assert_done(&r);
         assert_int_equal(r.script.train_steps, 3 * EPOCH - at);
         assert_whole_but_best(at > EPOCH && at < 2 * EPOCH ? at : 2 * EPOCH);
-        fixture_remove(dir);
+        fixture_remove(scene.dir);
     }
 }
 
@@ -89,7 +87,7 @@ static void max_steps_can_be_raised_again(void **state)
     struct run_result r = fixture_run(&o, script());
     assert_done(&r);
     assert_whole_but_best(8);
-    fixture_remove(dir);
+    fixture_remove(scene.dir);
 }
 
 /* Interrupted before the cut and in the validation after it, then resumed with the same limit, or with none.
@@ -112,7 +110,7 @@ static void a_cut_epoch_can_be_interrupted(void **state)
         assert_int_equal(r.outcome.steps, n < 2 ? 7 : 8);
         if (n % 2)
             o.max_steps = 0;
-        assert_goes_on(n % 2 ? &whole : &cut, &o, script());
+        assert_goes_on(n % 2 ? &scene.whole : &cut, &o, script());
         run_whole_free(&cut);
     }
 }
@@ -142,14 +140,14 @@ static void a_later_cut_has_a_validation_of_its_own(void **state)
         assert_done(&r);
         assert_int_equal(r.script.valid_steps, 2);
         struct run_files files;
-        run_files_read(&files, dir);
+        run_files_read(&files, scene.dir);
         assert_whole(&files);
-        assert_weights(&files.best, &whole.result, 7); /* the first validation with 7 of 12 */
+        assert_weights(&files.best, &scene.whole.result, 7); /* the first validation with 7 of 12 */
         memcpy(files.best.weights, cut.files.best.weights, sizeof files.best.weights);
         assert_same_files(&cut.files, &files);
         run_files_free(&files);
         run_whole_free(&cut);
-        fixture_remove(dir);
+        fixture_remove(scene.dir);
     }
 }
 
@@ -165,12 +163,12 @@ static void epochs_can_be_raised(void **state)
         o.resume = true;
     }
     o.epochs = 3;
-    assert_goes_on(&whole, &o, script());
+    assert_goes_on(&scene.whole, &o, script());
 }
 
 static void assert_nothing_left(struct rs_training_options o, uint64_t steps)
 {
-    uint64_t before = folder_hash(dir);
+    uint64_t before = folder_hash(scene.dir);
     o.resume = true;
     o.config_json = "{\"another\":1}"; /* not even config.json */
     struct run_result r = fixture_run(&o, script());
@@ -178,7 +176,7 @@ static void assert_nothing_left(struct rs_training_options o, uint64_t steps)
     assert_int_equal(r.script.train_steps + r.script.valid_steps, 0);
     assert_false(r.outcome.interrupted);
     assert_int_equal(r.outcome.steps, steps);
-    assert_true(folder_hash(dir) == before);
+    assert_true(folder_hash(scene.dir) == before);
 }
 
 static void when_nothing_is_left_no_file_changes(void **state)
@@ -195,7 +193,7 @@ static void when_nothing_is_left_no_file_changes(void **state)
     o.max_steps = 0;
     o.epochs = 2;
     assert_nothing_left(o, 15);
-    fixture_remove(dir);
+    fixture_remove(scene.dir);
     o.max_steps = 7; /* cut, and validated */
     r = fixture_run(&o, script());
     assert_done(&r);
@@ -204,18 +202,18 @@ static void when_nothing_is_left_no_file_changes(void **state)
     assert_nothing_left(o, 7);
     o.epochs = 1;
     assert_nothing_left(o, 7);
-    fixture_remove(dir);
+    fixture_remove(scene.dir);
 }
 
 static void assert_refused(const struct rs_training_options *o, int code, const char *part)
 {
-    uint64_t before = folder_hash(dir);
+    uint64_t before = folder_hash(scene.dir);
     struct run_result r = fixture_run(o, script());
     assert_int_equal(r.code, code);
     if (!strstr(r.err.message, part))
         fail_msg("no '%s' in: %s", part, r.err.message);
     assert_int_equal(r.script.train_steps, 0);
-    assert_true(folder_hash(dir) == before);
+    assert_true(folder_hash(scene.dir) == before);
 }
 
 static void data_of_another_size_is_refused(void **state)
@@ -237,13 +235,13 @@ static void data_of_another_size_is_refused(void **state)
         assert_refused(&o, RS_E_USAGE, part);
         fixture_end(&other);
     }
-    o.data = fixture.scene.data;
+    o.data = scene.fixture.scene.data;
     o.batch_size = 16; /* step 7 is another one then */
     assert_refused(&o, RS_E_CORRUPT, "step 7 is not step 2 of epoch 1 with 3 steps an epoch");
     o.batch_size = 8;
     o.resume = false;
     assert_refused(&o, RS_E_USAGE, "--resume");
-    assert_goes_on(&whole, &o, script());
+    assert_goes_on(&scene.whole, &o, script());
 }
 
 static void a_folder_without_a_run_has_none_to_go_on_with(void **state)
@@ -256,7 +254,7 @@ static void a_folder_without_a_run_has_none_to_go_on_with(void **state)
     assert_true(r.killed);
     o.resume = true;
     assert_refused(&o, RS_E_USAGE, "without --resume");
-    assert_goes_on(&whole, &o, script());
+    assert_goes_on(&scene.whole, &o, script());
 }
 
 /* A file of weights alone, in the resume file's place. */
@@ -268,12 +266,13 @@ static void a_resume_file_without_progress_is_refused(void **state)
     o.epochs = 1;
     struct run_result r = fixture_run(&o, script());
     assert_done(&r);
-    snprintf(command, sizeof command, "cp '%s/last.safetensors' '%s/resume.safetensors'", dir, dir);
+    snprintf(command, sizeof command, "cp '%s/last.safetensors' '%s/resume.safetensors'", scene.dir,
+             scene.dir);
     assert_int_equal(system(command), 0);
     o.epochs = 3;
     o.resume = true;
     assert_refused(&o, RS_E_CORRUPT, "holds no progress");
-    fixture_remove(dir);
+    fixture_remove(scene.dir);
 }
 
 static void assert_sizes(const uint32_t sizes[RS_BATCH_SIZES_MAX], uint32_t first, uint32_t second)
@@ -308,48 +307,32 @@ static void the_sizes_of_batches_are_those_that_occur(void **state)
             assert_sizes(r.script.eval_sizes, cases[i].sizes[2], cases[i].sizes[3]);
             o.max_steps = 0;
         }
-        fixture_remove(dir);
+        fixture_remove(scene.dir);
     }
 }
 
 static int begin(void **state)
 {
-    (void)state;
-    fixture_begin(&fixture, 40, 12);
-    fixture_dir(&fixture, dir, "run");
+    run_scene_begin(&scene, 40, 12);
     struct rs_training_options o = options(0);
-    run_whole_make(&whole, &o, script());
-    return 0;
-}
-
-static int fresh(void **state)
-{
-    (void)state;
-    fixture_remove(dir);
-    return 0;
-}
-
-static int end(void **state)
-{
-    (void)state;
-    run_whole_free(&whole);
-    fixture_end(&fixture);
+    run_whole_make(&scene.whole, &o, script());
+    *state = &scene;
     return 0;
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup(max_steps_can_be_raised, fresh),
-        cmocka_unit_test_setup(max_steps_can_be_raised_again, fresh),
-        cmocka_unit_test_setup(a_cut_epoch_can_be_interrupted, fresh),
-        cmocka_unit_test_setup(a_later_cut_has_a_validation_of_its_own, fresh),
-        cmocka_unit_test_setup(epochs_can_be_raised, fresh),
-        cmocka_unit_test_setup(when_nothing_is_left_no_file_changes, fresh),
-        cmocka_unit_test_setup(data_of_another_size_is_refused, fresh),
-        cmocka_unit_test_setup(a_folder_without_a_run_has_none_to_go_on_with, fresh),
-        cmocka_unit_test_setup(a_resume_file_without_progress_is_refused, fresh),
-        cmocka_unit_test_setup(the_sizes_of_batches_are_those_that_occur, fresh),
+        cmocka_unit_test_setup(max_steps_can_be_raised, run_scene_fresh),
+        cmocka_unit_test_setup(max_steps_can_be_raised_again, run_scene_fresh),
+        cmocka_unit_test_setup(a_cut_epoch_can_be_interrupted, run_scene_fresh),
+        cmocka_unit_test_setup(a_later_cut_has_a_validation_of_its_own, run_scene_fresh),
+        cmocka_unit_test_setup(epochs_can_be_raised, run_scene_fresh),
+        cmocka_unit_test_setup(when_nothing_is_left_no_file_changes, run_scene_fresh),
+        cmocka_unit_test_setup(data_of_another_size_is_refused, run_scene_fresh),
+        cmocka_unit_test_setup(a_folder_without_a_run_has_none_to_go_on_with, run_scene_fresh),
+        cmocka_unit_test_setup(a_resume_file_without_progress_is_refused, run_scene_fresh),
+        cmocka_unit_test_setup(the_sizes_of_batches_are_those_that_occur, run_scene_fresh),
     };
-    return cmocka_run_group_tests(tests, begin, end);
+    return cmocka_run_group_tests(tests, begin, run_scene_end);
 }
