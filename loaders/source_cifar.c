@@ -67,8 +67,8 @@ static int is_split_file(const struct layout *layout, const char *name, int vali
     return valid ? strcmp(name, layout->valid_file) == 0 : train_number(layout, name) >= 0;
 }
 
-/* 1 when dir holds a file of the layout, 0 when not or when there is no such folder, or RS_E_: a folder that
- * can't be listed is not taken for one without data. */
+/* 1 if dir contains a file of the layout, 0 if it doesn't or there is no such folder; RS_E_ if the folder
+ * can't be listed, because there may be data in it. */
 static int holds(const struct layout *layout, const char *dir, struct rs_error *err)
 {
     DIR *stream = NULL;

@@ -55,7 +55,7 @@ static int image_codec(const char *name, enum rs_codec_id *codec)
     return 0;
 }
 
-/* 1 or 0, or RS_E_. Links count as what they lead to; a link that leads nowhere is no directory. */
+/* 1 or 0, or RS_E_. A link counts as its target; a link without a target is not a directory. */
 static int is_directory(DIR *stream, const char *dir, const struct dirent *entry, struct rs_error *err)
 {
     if (entry->d_type != DT_UNKNOWN && entry->d_type != DT_LNK)

@@ -56,9 +56,7 @@ void rs_lane_phase_end(struct rs_lane *lane);
 /* Writes the trace, beside and renamed (not synced: it is for people); after all threads with lanes have
  * ended. Errors name path. NULL spans: no file. */
 int rs_spans_write(struct rs_spans *spans, const char *path, struct rs_error *err);
-/* Spans, counters and records that found no room, and lanes and rows that got no memory. After
- * rs_spans_write.
- */
+/* How many spans, counters and records found no room, and lanes and rows no memory. After rs_spans_write. */
 uint64_t rs_spans_dropped(const struct rs_spans *spans);
 
 #endif

@@ -45,7 +45,7 @@ static int run_line(char *text, struct rs_error *err)
             args[count++] = word;
     int command = count > 0 ? rs_command_find(args[0]) : -1;
     if (command < 0 || command >= RS_COMMAND_COUNT) {
-        fail_msg("there is no command '%s'", text);
+        fail_msg("the command '%s' does not exist", text);
         return RS_E_USAGE;
     }
     RS_TRY(rs_config_create(&config, (enum rs_command)command, count, args, err));
@@ -82,7 +82,7 @@ static int run_train(uint64_t *result, struct rs_error *err)
     return code;
 }
 
-/* predict says on stderr what is wrong with each image, and goes on with the next. */
+/* predict prints to stderr what is wrong with each image, and continues with the next. */
 static int run_predict(uint64_t *result, struct rs_error *err)
 {
     FILE *errors = stderr;
@@ -94,7 +94,7 @@ static int run_predict(uint64_t *result, struct rs_error *err)
     return code;
 }
 
-/* What a command wrote lies in root/made. */
+/* What a command wrote is in root/made. */
 static void remove_made(void)
 {
     char command[400];

@@ -28,7 +28,7 @@ struct fault {
     unsigned number;  /* of the call, from 1 */
 };
 
-/* The name of a path, or NULL when it lies in none of the roots. */
+/* The name of a path, or NULL if it is not under any of the roots. */
 const char *fault_subject(const char *path);
 /* The same for a name that is one already. */
 const char *fault_name(const char *name);

@@ -1,8 +1,8 @@
 /* fault_streams.c: stdio's files and folders, whose calls to the system stay within libc.
  *
  * How it works: fopen of a file of the scenario gives a stream of our own (fopencookie), whose reads, writes
- * and close are the wrapped system calls. As in libc's own streams a short write goes on with the rest, and
- * an interrupted one is an error. A folder is known by its descriptor.
+ * and close are the wrapped system calls. As in libc's own streams, the rest of a short write is written
+ * next, and an interrupted write is an error. A folder is known by its descriptor.
  */
 #include "fault_plan.h"
 

@@ -43,7 +43,7 @@ void oom_sweep(const struct oom_scenario *scenario);
  * wait for the disk each time. Before any file is made. */
 void oom_files_in_memory(void);
 
-/* Hash of a file's bytes, as a result. 0 where there is no such file. */
+/* Hash of a file's bytes, to be part of a result. 0 if the file does not exist. */
 uint64_t oom_file_hash(const char *path, uint64_t seed);
 
 #endif

@@ -250,7 +250,7 @@ static void folder_that_is_wrong(void **state)
     support_remove(dir);
 }
 
-/* Permissions don't hold for root, who therefore looks as nobody. */
+/* Permissions do not stop root, so as root the test becomes the user nobody. */
 static void closed_to_us(void **state)
 {
     (void)state;

@@ -100,7 +100,7 @@ static void cifar10_numbers(void **state)
     support_remove(dir);
 }
 
-/* CIFAR-100's fine labels are its classes; the coarse names lie beside them. */
+/* CIFAR-100's fine labels are its classes; the coarse names are in a file next to them. */
 static void cifar100_names(void **state)
 {
     (void)state;

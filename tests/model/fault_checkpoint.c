@@ -341,7 +341,7 @@ static void test_folder_in_the_way(void **state)
     assert_int_equal(rmdir(f->path), 0);
 }
 
-/* Root may do anything, so it looks as nobody. */
+/* Permissions do not stop root, so as root the test becomes the user nobody. */
 static void test_permissions(void **state)
 {
     struct small_state *f = *state;
