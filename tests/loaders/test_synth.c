@@ -131,6 +131,17 @@ static void check_sample(const struct rs_source *source, struct rs_decoder *deco
     rs_buffer_free(&storage);
 }
 
+static size_t entries(const char *dir)
+{
+    size_t count = 0;
+    DIR *stream = opendir(dir);
+    assert_non_null(stream);
+    while (readdir(stream))
+        count++;
+    closedir(stream);
+    return count - 2;
+}
+
 static void loaders_read_it(void **state)
 {
     (void)state;
@@ -143,6 +154,8 @@ static void loaders_read_it(void **state)
         if (write_set(dir, sub, (enum rs_synth_format)format, 53, 20, &err) != 0)
             fail_msg("%s", err.message);
         snprintf(path, sizeof path, "%s%s", dir, sub);
+        assert_int_equal(entries(path),
+                         format == RS_SYNTH_PNG ? 2 : 7); /* train/, test/; or the .bin and .txt files */
         for (int test = 0; test <= 1; test++) {
             struct rs_source *source;
             assert_int_equal(rs_source_open(&source, path, test ? RS_SPLIT_VALID : RS_SPLIT_TRAIN, &err), 0);
@@ -186,17 +199,6 @@ static void same_seed_same_files(void **state)
         free(b.data);
     }
     support_remove(dir);
-}
-
-static size_t entries(const char *dir)
-{
-    size_t count = 0;
-    DIR *stream = opendir(dir);
-    assert_non_null(stream);
-    while (readdir(stream))
-        count++;
-    closedir(stream);
-    return count - 2;
 }
 
 static void refusals(void **state)
